@@ -1,0 +1,297 @@
+"""The command line `jupyter cc`: each command is a few lines over `Workflow` and `Run`.
+
+Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 130 stopped watching with Ctrl-C (the run goes on).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cc_notebook import __version__, runs
+from cc_notebook.errors import CCError, InputError
+from cc_notebook.runs import Run
+
+CODES = {"done": 0, "failed": 1, "cancelled": 3}
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+class _Commands(click.Group):
+    """Shows an error of ours as one clear text, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CCError as error:
+            from cc_notebook.views.table import clean
+
+            lines = [clean(line) for line in str(error).splitlines()]
+            click.echo("\n".join(f"error: {line}" for line in lines), err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="jupyter cc")
+def main() -> None:
+    """Run workflows of scripts: write a graph in YAML, run it, watch it, come back later."""
+
+
+@main.command()
+@click.argument("file")
+@click.option("--max-parallel", type=click.IntRange(1), help="How many jobs run at the same time.")
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+@click.option("--dry-run", is_flag=True, help="Show what would run, in which order; run nothing.")
+@click.option("--sequential", is_flag=True, help="One job after the other.")
+@click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="Set a param of the workflow.")
+@click.option("--from", "from_", metavar="JOB", help="Only this job and all that depends on it.")
+@click.option("--only", multiple=True, metavar="JOB", help="Only this job (may be given again).")
+@click.option("--new", is_flag=True, help="Start another run although one is unfinished.")
+@click.option("--picture", type=click.Path(dir_okay=False), help="Write a picture at the end (.svg .png .pdf .dot).")
+@AS_JSON
+def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Run the workflow FILE (or a known workflow's name) and show it live."""
+    from cc_notebook.views import table
+    from cc_notebook.workflow import Workflow, select, with_params
+
+    flow = Workflow(filename=_file(file))
+    values = dict(_pair(text) for text in params)
+    picture, only = options.pop("picture"), options.pop("only") or None
+    if dry_run:
+        model = select(with_params(flow.model(), values), options["from_"], only)
+        lines = table.written(model)
+        click.echo(json.dumps([line.name for line in lines]) if as_json else table.text(lines), nl=as_json)
+        return
+    started = flow.run(values, only=only, **options)
+    if detach:
+        click.echo(json.dumps({"run": started.id}) if as_json else started.id)
+        return
+    _watch([started], as_json, picture)
+
+
+@main.command()
+@click.argument("run_id", required=False, metavar="[RUN]")
+@click.option("--detach", is_flag=True, help="Return at once.")
+@AS_JSON
+def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
+    """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
+    here = runs.machine_id()
+    chosen = (
+        [runs.find(run_id)] if run_id else [r for r in runs.all_runs() if not r.finished and r.spec.machine == here]
+    )
+    for item in chosen:
+        if run_id or not item.refresh().paused:
+            item.resume()
+        else:
+            click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
+    if not detach:
+        _watch([item for item in chosen if run_id or not item.refresh().paused], as_json)
+
+
+@main.command("runs")
+@AS_JSON
+def list_runs(as_json: bool) -> None:
+    """List the runs of this store, oldest first."""
+    found = [_summary(item) for item in runs.all_runs()]
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for item in found:
+        counts = ", ".join(f"{number} {state}" for state, number in item["jobs"].items())
+        click.echo(f"{item['run']}  {item['state']:<10} {item['progress']:5.1f}%  {counts}")
+    if not found:
+        click.echo("there are no runs yet: jupyter cc run FILE")
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@AS_JSON
+def show(run_id: str, as_json: bool) -> None:
+    """Show RUN as a table (`last` is the newest run)."""
+    from cc_notebook.views import table
+
+    found = runs.find(run_id)
+    if as_json:
+        click.echo(json.dumps(found.status()))
+    else:
+        table.show(found)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("job")
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--attempt", type=click.IntRange(1), help="Which try (default: the newest).")
+@click.option("--tail", type=click.IntRange(0), metavar="BYTES", help="Only the last bytes.")
+def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | None) -> None:
+    """Print what JOB of RUN wrote."""
+    from cc_notebook.views.table import clean
+
+    found = runs.find(run_id)
+    found.status(job)
+    terminal = sys.stdout.isatty()
+    path, offset = None, 0
+    while True:
+        ended = found.refresh().jobs[job].state not in ("ready", "submitted", "running") or bool(found.refresh().ended)
+        newest = found.log_path(job, attempt)
+        if newest != path:
+            path = newest
+            offset = max(0, path.stat().st_size - tail) if path and tail is not None and path.exists() else 0
+        while path and (data := _read(path, offset)):
+            offset += len(data)
+            out = clean(data.decode(errors="replace")).encode() if terminal else data
+            sys.stdout.buffer.write(out)
+        sys.stdout.buffer.flush()
+        if ended or not follow:
+            return
+        time.sleep(0.1)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+def cancel(run_id: str, jobs: Sequence[str]) -> None:
+    """Cancel RUN, or only JOB: its whole process tree ends."""
+    click.echo(f"{runs.find(run_id).cancel(*jobs).id}: cancel accepted")
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+def pause(run_id: str) -> None:
+    """Start no further job of RUN; running ones go on. `resume RUN` ends the pause."""
+    click.echo(f"{runs.find(run_id).pause().id}: paused; go on with: jupyter cc resume {run_id}")
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.option("--detach", is_flag=True, help="Return at once.")
+@AS_JSON
+def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None:
+    """Run JOB of RUN again (default: every failed or cancelled job) and what ended because of it."""
+    found = runs.find(run_id).retry(*jobs)
+    if not detach:
+        _watch([found], as_json)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("job")
+def explain(run_id: str, job: str) -> None:
+    """Say why JOB of RUN is in its state, with the proof."""
+    from cc_notebook.views.table import clean
+
+    click.echo(clean(runs.find(run_id).explain(job)))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--strict", is_flag=True, help="Refuse attributes that are not known.")
+def validate(file: str, strict: bool) -> None:
+    """Check the workflow FILE and report everything that is wrong with it."""
+    from cc_notebook import spec
+    from cc_notebook.workflow import place, read_file
+
+    path = _file(file)
+    model = spec.parse(read_file(path), file, path.stem, place(path.absolute().parent), strict)
+    click.echo(f"{file}: {len(model.jobs)} jobs, {len(model.edges)} dependencies, no errors")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a workflow file, for editors."""
+    from cc_notebook import spec
+
+    click.echo(json.dumps(spec.schema(), indent=2))
+
+
+def _file(name: str) -> Path:
+    """A workflow file by path, or by the name under which it is registered."""
+    path = Path(name).expanduser()
+    if path.exists() or path.suffix in (".yaml", ".yml") or "/" in name:
+        return path
+    found = runs.registered(name)
+    if len(found) > 1:
+        raise InputError(f"'{name}' could be {' or '.join(map(str, found))}: name the file")
+    return found[0] if found else path
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--param {text}: write KEY=VALUE")
+    return key, value
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(1 << 20)
+    except FileNotFoundError:
+        return b""
+
+
+def _summary(item: Run) -> dict[str, Any]:
+    view = item.refresh()
+    head = {"run": item.id, "workflow": item.spec.workflow.name, "state": view.state}
+    return head | {"progress": round(view.progress, 1), "jobs": view.counts(), "note": item.note()}
+
+
+def _watch(chosen: Sequence[Run], as_json: bool, picture: str | None = None) -> None:
+    """Show runs until they end, then leave with the worst exit code."""
+    codes = [0]
+    for item in chosen:
+        _show_until_end(item, as_json)
+        if as_json:
+            click.echo(json.dumps(item.status()))
+        view = item.refresh()
+        if not view.ended:
+            click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
+        codes.append(CODES.get(view.ended, 1))
+        if picture:
+            from cc_notebook.views import picture as pictures
+
+            pictures.write(item.spec.workflow, view.jobs, Path(picture))
+            click.echo(f"picture: {picture}", err=as_json)
+    sys.exit(max(codes, key=lambda code: (code == 1, code)))
+
+
+def _show_until_end(item: Run, as_json: bool) -> None:
+    from cc_notebook.views import table
+
+    while True:
+        try:
+            if as_json:
+                item.wait()
+            elif sys.stdout.isatty():
+                table.watch_live(item)
+            else:
+                table.watch_lines(item)
+            return
+        except KeyboardInterrupt:
+            if _ask_cancel(item):
+                item.cancel()
+                continue
+            click.echo(f"\n{item.id} goes on; see it with: jupyter cc show {item.id}", err=True)
+            sys.exit(130)
+
+
+def _ask_cancel(item: Run) -> bool:
+    """Ctrl-C asks once; the default, and the answer of whoever cannot be asked, is to leave the run going."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        answer = click.prompt("\n[d]etach (the run goes on) or [c]ancel the run", default="d", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        return False
+    return str(answer).strip().lower().startswith("c")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What may start next: triggers, counters of unfinished parents, schedulers, retries. Pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+from cc_notebook import graph
+from cc_notebook.model import Job, Workflow
+from cc_notebook.state import FINAL, JobStatus
+
+Decision = Literal["run", "skip", "block"]
+Outcome = Literal["done", "failed", "cancelled", "skipped", "blocked"]
+
+
+def decide(trigger: str, waiting: int, tally: Mapping[str, int]) -> Decision | None:
+    """What a job does, given how many parents have not ended and how the others ended; None: not yet.
+
+    The names are Airflow's. `blocked` is a parent that will not run because of a failure before it.
+    """
+    if trigger == "always":
+        return "run"
+    if trigger == "one_failed" and tally.get("failed"):
+        return "run"
+    if waiting:
+        return None
+    broken = tally.get("failed", 0) + tally.get("blocked", 0) + tally.get("cancelled", 0)
+    if trigger == "one_failed":
+        return "skip"
+    if trigger != "all_done" and broken:
+        return "block"
+    return "skip" if trigger == "all_success" and tally.get("skipped") else "run"
+
+
+class Plan:
+    """Which jobs are runnable, kept by counters: each ending costs the number of its children, never a scan."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        statuses: Mapping[str, JobStatus],
+        order: Sequence[str] = (),
+        place: Callable[[Job], str] = lambda job: job.host,
+    ) -> None:
+        names = list(workflow.jobs)
+        self.jobs = workflow.jobs
+        self.place = place
+        self.parents, self.children = graph.relatives(names, workflow.edges)
+        self.rank = {name: place for place, name in enumerate(order or graph.order(names, workflow.edges))}
+        self.waiting = {name: len(parents) for name, parents in self.parents.items()}
+        self.tally: dict[str, dict[str, int]] = {}
+        self.blocked: dict[str, str] = {}  # job → the parent that blocks it
+        self.decided: set[str] = set()
+        self.to_skip: list[str] = []
+        self.runnable: dict[str, list[str]] = {}  # by host, each in topological order
+        final = {name for name, status in statuses.items() if status.state in FINAL}
+        self.decided |= final | {
+            name for name, status in statuses.items() if status.attempt and status.state != "ready"
+        }
+        for name in names:
+            self._look(name)
+        for name in final:
+            self.settle(name, statuses[name].state)
+        for name, status in statuses.items():  # an attempt ended with tries left: its trigger has fired already
+            if status.state == "ready" and status.tries and name not in self.blocked:
+                self.again(name)
+
+    def settle(self, name: str, outcome: str) -> None:
+        """A job ended (or is blocked): tell its children, and theirs."""
+        stack = [(name, outcome)]
+        while stack:
+            name, outcome = stack.pop()
+            for child in self.children[name]:
+                self.waiting[child] -= 1
+                tally = self.tally.setdefault(child, {})
+                tally[outcome] = tally.get(outcome, 0) + 1
+                if self._look(child) == "block":
+                    self.blocked[child] = name
+                    stack.append((child, "blocked"))
+
+    def _look(self, name: str) -> Decision | None:
+        if name in self.decided:
+            return None
+        decision = decide(self.jobs[name].trigger, self.waiting[name], self.tally.get(name, {}))
+        if decision:
+            self.decided.add(name)
+        if decision == "run":
+            self._insert(name)
+        elif decision == "skip":
+            self.to_skip.append(name)
+        return decision
+
+    def again(self, name: str) -> None:
+        """A job that was decided to run is to be tried once more."""
+        self.decided.add(name)
+        if name not in self.queue(name):
+            self._insert(name)
+
+    def queue(self, name: str) -> list[str]:
+        """The runnable jobs of the host that runs `name`."""
+        return self.runnable.setdefault(self.place(self.jobs[name]), [])
+
+    def remove(self, name: str) -> None:
+        """A job starts or is not to start: it is no longer runnable."""
+        if name in (queue := self.queue(name)):
+            queue.remove(name)
+
+    def _insert(self, name: str) -> None:
+        insort(self.queue(name), name, key=self.rank.__getitem__)
+
+    def root_cause(self, name: str) -> str:
+        """The failed or cancelled job because of which `name` is blocked."""
+        while name in self.blocked:
+            name = self.blocked[name]
+        return name
+
+
+def parallel(runnable: Sequence[str], running: Sequence[str], free: int) -> Sequence[str]:
+    """The default scheduler: start as many as fit, in topological order."""
+    return runnable[:free]
+
+
+def topological(runnable: Sequence[str], running: Sequence[str], free: int) -> Sequence[str]:
+    """One job at a time, in topological order."""
+    return runnable[: 0 if running else 1]
+
+
+def wants_retry(job: Job, status: JobStatus, ending: str, code: int | None) -> bool:
+    """True if an attempt that ended so is to be followed by another."""
+    on = job.retry.on
+    return status.tries <= job.retry.max and (not on or ending in on or code in on or "failed" in on)
+
+
+def resettable(names: Iterable[str], statuses: Mapping[str, JobStatus], plan: Plan) -> list[str]:
+    """The jobs that `retry` makes ready: `names`, and each descendant that ended because of them."""
+    found = graph.reach(names, plan.children)
+    return [name for name, status in statuses.items() if name in found and (status.state in FINAL or status.tries)]

@@ -1,0 +1,103 @@
+"""An attempt's folder on this machine: make it whole, read its log in bounded pieces, read the outputs at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from cc_notebook import protocol
+from cc_notebook.hosts.base import Launch, read_folder
+
+CHUNK = 1 << 20  # bytes of one read of a log
+BUDGET = 8 << 20  # bytes of one log read per look
+MAX_LINES = 10_000  # lines of one look that are looked at
+
+
+def make(folder: Path, launch: Launch) -> None:
+    """Write the attempt's files, the ticket last: a folder with a ticket is whole. A claimed one is left alone."""
+    folder.parent.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    known = read_folder(os.listdir(folder))
+    if known.claim_name or known.engine_took_it:
+        return
+    for name, text in launch.files.items():
+        write(folder / name, text)
+    for source, name in launch.inputs.items():
+        target = folder / "files" / name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copy2(source, target)
+    write(folder / "state.running", "")
+    write(folder / "ticket", "")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file for its owner alone; a link in its place is not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def take_ticket(folder: Path) -> bool:
+    """After this nobody else can run the attempt; False if somebody does already."""
+    with suppress(FileNotFoundError):
+        os.rename(folder / "ticket", folder / "claim.engine")
+        return True
+    return False
+
+
+def show_log(log: Path, results: Path | None, name: str) -> None:
+    """Link the log beside the workflow file, where JupyterLab can open it; no reason to fail where that cannot be."""
+    if results is None:
+        return
+    with suppress(OSError):
+        results.mkdir(parents=True, exist_ok=True)
+        fresh = results / f".{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(log)
+        fresh.replace(results / f"{name.replace('/', '_')}.log")
+
+
+class Log:
+    """A log that grows: each call to `news` reads on from where the last one stopped."""
+
+    def __init__(self, path: Path, pattern: str | None) -> None:
+        self.path, self.pattern = path, pattern
+        self._offset = 0
+
+    def news(self) -> protocol.Report | None:
+        """What was reported since the last call, from at most 8 MB of it; None if the log did not grow."""
+        lines: list[str] = []
+        before = self._offset
+        with suppress(OSError), open(self.path, "rb", buffering=0) as log:
+            size = os.fstat(log.fileno()).st_size
+            while self._offset < min(size, before + BUDGET):
+                with suppress(OSError):  # a hole of a sparse file holds nothing: jump over it
+                    self._offset = os.lseek(log.fileno(), self._offset, os.SEEK_DATA)
+                found, used = protocol.pick(os.pread(log.fileno(), CHUNK, self._offset), self.pattern)
+                lines = (lines + found)[-MAX_LINES:]
+                self._offset += used
+                if not used:
+                    break
+        return protocol.report(lines, self.pattern) if self._offset > before else None
+
+    def final(self) -> protocol.Report:
+        """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
+        last = protocol.Report()
+        with suppress(OSError):
+            lines = (self.path.parent / "outputs").read_text(encoding="utf-8", errors="replace").splitlines()
+            if lines and lines[-1] == "# end":
+                last = protocol.report(lines)
+                if not self.pattern:
+                    return last
+        while (more := self.news()) is not None:
+            progressed = more.progress if more.progress is not None else last.progress
+            last = protocol.Report(progressed, last.outputs | more.outputs)
+        return last

@@ -1,0 +1,99 @@
+# Runs one attempt of a job: claim, payload, exit record. Sourced by the attempt's job.sh, whose positional parameters are
+# the payload's command. POSIX sh; beside the payload it starts two programs (mv, mv), grep and awk if there is output to
+# read, and sleep if there is a time limit.
+#
+#   ticket         -> claim.<pid>.<start>.<boot>.<host>   taken by a rename: who loses runs nothing
+#   state.running  -> state.exit.N | state.signal.N | state.timeout | state.cancelled
+#
+# Its standard input is the lock of a place on its machine (hosts/local.py): held while the wrapper lives, by nobody else.
+# A rename works on a full disk, a write does not; so both files are made before the start, and only renamed here.
+
+cc_dir=$PWD
+export CC_JOB_DIR="$cc_dir" CC_RUN_DIR="${cc_dir%/*/*}"
+: "${CC_WORKFLOW_DIR:=$CC_RUN_DIR/files}"
+export CC_WORKFLOW_DIR PYTHONPATH="$CC_RUN_DIR/stub${PYTHONPATH:+:$PYTHONPATH}"
+
+cc_born=- cc_boot=- cc_host=${HOSTNAME:-localhost}
+cc_field20() { cc_born=${20}; }
+if [ -r /proc/$$/stat ]; then # the start time is field 22; a program's name may hold blanks and brackets, so cut there
+  read -r cc_stat < /proc/$$/stat
+  cc_field20 ${cc_stat##*) }
+  read -r cc_boot < /proc/sys/kernel/random/boot_id
+  read -r cc_host < /proc/sys/kernel/hostname
+fi
+mv ticket "claim.$$.$cc_born.$cc_boot.$cc_host" 2> /dev/null || exit 0
+
+cc_why= cc_child= cc_timer=
+cc_on_term() {
+  [ -e "$cc_dir/cancel" ] && cc_why=cancelled
+  [ -n "$cc_child" ] && kill -TERM "$cc_child" 2> /dev/null
+}
+cc_on_limit() { # the whole group gets TERM; the timer sends KILL to the payload five seconds later
+  cc_why=timeout
+  trap : TERM
+  kill -TERM 0
+}
+trap cc_on_term TERM
+trap cc_on_limit ALRM
+trap '' HUP # no terminal, no ssh session and no shell that ends takes the job with it
+
+cc_payload() {
+  trap - TERM ALRM
+  [ -z "$CC_MEMORY" ] || ulimit -v "$CC_MEMORY"
+  cd "${cc_work:-$CC_WORKFLOW_DIR}" || exit 126
+  exec "$@" < /dev/null
+}
+cc_payload "$@" &
+cc_child=$!
+
+if [ -n "$CC_TIMEOUT" ]; then
+  (
+    trap 'kill -KILL $! 2> /dev/null; exit' TERM
+    sleep "$CC_TIMEOUT" &
+    wait $!
+    trap '' TERM
+    kill -ALRM $$
+    sleep 5
+    kill -KILL "$cc_child"
+  ) 2> /dev/null &
+  cc_timer=$!
+fi
+
+wait "$cc_child"
+cc_code=$?
+while [ "$cc_code" -gt 128 ] && kill -0 "$cc_child" 2> /dev/null; do # a trap ended the wait, not the payload
+  wait "$cc_child"
+  cc_code=$?
+done
+[ -z "$cc_timer" ] || kill -TERM "$cc_timer" 2> /dev/null
+
+# The last value of every key that the log reports. grep is fast but holds a whole line in memory, so it gets a limit; cut
+# needs none. The last line tells a reader that the file is whole.
+cc_lines() {
+  (ulimit -v 500000; grep -a '^# cloudmesh ' log)
+  [ $? -lt 2 ] || cut -b 1-4096 log | grep -a '^# cloudmesh '
+}
+cd "$cc_dir" || exit 126
+if [ -s log ]; then
+  (
+    export LC_ALL=C
+    cc_lines | awk '{
+        for (i = 3; i <= NF; i++) {
+          e = index($i, "=")
+          if (e < 2 || length($i) > 4096) continue
+          k = substr($i, 1, e - 1)
+          if (k in last || ++n <= 1000) last[k] = $i
+        }
+      }
+      END { for (k in last) print last[k]; print "# end" }' > outputs
+  ) 2> /dev/null
+fi
+
+if [ -n "$cc_why" ]; then
+  cc_end=$cc_why
+elif [ "$cc_code" -gt 128 ] && [ "$cc_code" -lt 193 ]; then
+  cc_end=signal.$((cc_code - 128))
+else
+  cc_end=exit.$cc_code
+fi
+exec mv state.running "state.$cc_end"

@@ -1,0 +1,110 @@
+"""What is executed: the text of an attempt's `job.sh`, from a job and its rendered values. Pure text, no I/O."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cc_notebook import template
+from cc_notebook.errors import InputError
+from cc_notebook.hosts.base import Attempt, job_folder
+from cc_notebook.model import Job
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an attempt finds on its machine. `folder`: the working directory ('' is the run's own `files` there)."""
+
+    run: str
+    folder: str
+    python: str
+    shebang: str = ""  # the script's first line without '#!'
+    venv_is_folder: bool = True
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+def attempt_of(job: Job, run: str, number: int) -> Attempt:
+    """The name tags of the n-th try: the token is what its processes carry and what a batch system knows it by."""
+    folder = job_folder(job.name)
+    return Attempt(job.name, number, f"cc-{run}-{folder}-{number}", f"{folder}/{number}", job.pattern)
+
+
+def values_of(job: Job, params: Mapping[str, object], outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """What braces may name: attributes, params (the job's own first) and outputs of other jobs as `{job.key}`."""
+    attributes = {key: value for key, value in job.model_dump().items() if value is not None} | (job.model_extra or {})
+    own = {key: template.render(value, {**outputs, **params, "params": params}) for key, value in job.params.items()}
+    both = {**params, **own}
+    return {**attributes, **outputs, **both, "params": both}
+
+
+def jobs_named(job: Job, jobs: Mapping[str, Job]) -> set[str]:
+    """The jobs whose outputs the job's args, env and params name in braces."""
+    texts = [*job.args, *job.env.values(), *job.params.values()]
+    heads = {name[:end] for text in texts for name in template.names(text) for end in _dots(name)}
+    return {head for head in heads if head in jobs}
+
+
+def _dots(name: str) -> list[int]:
+    return [place for place, letter in enumerate(name) if letter == "."]
+
+
+def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:
+    """The small files of the attempt's folder. Raises InputError for a name in braces that stands for nothing."""
+    result = {"spec.json": json.dumps({"run": around.run, "job": job.name, "attempt": attempt.number, **note})}
+    if job.exec is not None:
+        result["exec.sh"] = job.exec + "\n"
+    result["job.sh"] = _script(job, attempt, around)
+    return result
+
+
+def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:
+    settings = {
+        "CC_RUN": around.run,
+        "CC_JOB": job.name,
+        "CC_ATTEMPT": attempt.token,
+        "CC_WORKFLOW_DIR": around.folder,
+        **{key: _text(job, value, around) for key, value in job.env.items()},
+    }
+    lines = [f"# attempt {attempt.number} of a job of run {around.run}, written by cc-notebook; see wrapper.sh"]
+    lines += [f"export {key}={shlex.quote(value)}" for key, value in settings.items() if value or key in job.env]
+    lines += _venv(job, around)
+    lines.append(f"CC_TIMEOUT={'' if job.limit is None else f'{job.limit:.15g}'}")
+    lines.append(f"CC_MEMORY={'' if job.resources.memory is None else -(-job.resources.memory // 1024)}")
+    lines.append('cc_work="$PWD/files"' if job.isolated else "cc_work=")
+    lines.append(f"set -- {' '.join(_command(job, around))}")
+    lines.append('. "${PWD%/*/*}/wrapper.sh"')
+    return "\n".join(lines) + "\n"
+
+
+def _command(job: Job, around: Surroundings) -> Sequence[str]:
+    words = [shlex.quote(_text(job, arg, around)) for arg in job.args]
+    if job.exec is not None:
+        command = ["sh", '"$PWD/exec.sh"']
+    else:
+        path = job.script or ""
+        script = shlex.quote(path if path.startswith(("/", "./")) else f"./{path}")
+        if path.endswith(".py"):
+            command = ["python" if job.venv else shlex.quote(around.python), script]
+        else:
+            command = [*(shlex.quote(word) for word in shlex.split(around.shebang) or ["sh"]), script]
+    if job.venv and not around.venv_is_folder:
+        command = ['"${CONDA_EXE:-conda}"', "run", "--no-capture-output", "-n", shlex.quote(job.venv), *command]
+    return [*command, *words]
+
+
+def _venv(job: Job, around: Surroundings) -> list[str]:
+    if not job.venv or not around.venv_is_folder:
+        return []
+    home = job.venv.startswith("~/")
+    path = job.venv[2:] if home else job.venv
+    prefix = '"$HOME"/' if home else "" if path.startswith("/") else '"$CC_WORKFLOW_DIR"/'
+    return [f"export VIRTUAL_ENV={prefix}{shlex.quote(path)}", 'export PATH="$VIRTUAL_ENV/bin:$PATH"']
+
+
+def _text(job: Job, value: object, around: Surroundings) -> str:
+    try:
+        return template.as_text(template.render(value, around.values))
+    except template.UnknownName as error:
+        raise InputError(f"job '{job.name}': {{{error.args[0]}}} has no value (in {value!r})") from None

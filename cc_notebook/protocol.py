@@ -1,0 +1,87 @@
+"""What a log says: `# cloudmesh status=… progress=… key=value` lines, and a tool's own lines by a pattern.
+
+Text in, values out; reading the log in bounded pieces is the host's affair.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+MARK = b"# cloudmesh "
+MAX_LINE = 4096
+MAX_KEYS = 1000
+_RESERVED = ("status", "progress", "pid")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last progress (0-100, None if none was reported) and the last value of each output key."""
+
+    progress: int | None = None
+    outputs: dict[str, object] = field(default_factory=dict)
+
+
+def value(text: str) -> object:
+    """The value of `key=text`: JSON if it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def percent(text: str) -> int | None:
+    """A progress of 0-100 from text; values outside are clipped, anything that is no number is None."""
+    try:
+        return max(0, min(100, int(float(text))))
+    except (ValueError, OverflowError):
+        return None
+
+
+def report(lines: Iterable[str], pattern: str | None = None) -> Report:
+    """Read protocol lines, `key=value` lines of an `outputs` file, or lines that match `pattern`."""
+    progress: int | None = None
+    outputs: dict[str, object] = {}
+    matcher = compiled(pattern) if pattern else None
+    for line in lines:
+        if matcher and (match := matcher.search(line)):
+            found = match.groupdict()
+            progress = percent(str(100 * float(found["n"]) / float(found.get("total") or 100)))
+            continue
+        for word in line.removeprefix("# cloudmesh ").split():
+            key, equals, text = word.partition("=")
+            if key == "progress":
+                progress = percent(text) if percent(text) is not None else progress
+            elif equals and key.isidentifier() and key not in _RESERVED and (key in outputs or len(outputs) < MAX_KEYS):
+                outputs[key] = value(text)
+    return Report(progress, outputs)
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """`"Epoch {n}/{total}"` as a regular expression; `{n}` and `{total}` are numbers, the rest is literal."""
+    parts = re.split(r"\{(n|total)\}", pattern)
+    number = r"(?P<%s>\d{1,12}(?:\.\d{1,6})?)"
+    return re.compile("".join(number % part if index % 2 else re.escape(part) for index, part in enumerate(parts)))
+
+
+def pick(chunk: bytes, pattern: str | None = None) -> tuple[list[str], int]:
+    """The lines of `chunk` that report something, and how many bytes are used up (an unfinished line is not).
+
+    A line is looked at up to its first 4096 bytes, so a line of any length needs no more memory than the chunk.
+    """
+    used = chunk.rfind(b"\n") + 1
+    if not used:
+        return [], 0 if len(chunk) < MAX_LINE else len(chunk)
+    if not pattern and MARK not in chunk:
+        return [], used
+    matcher = compiled(pattern) if pattern else None
+    found = []
+    for raw in chunk[:used].split(b"\n"):
+        line = raw[:MAX_LINE].decode(errors="replace")
+        if raw.startswith(MARK) or (matcher and matcher.search(line)):
+            found.append(line)
+    return found, used

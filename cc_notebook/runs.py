@@ -1,0 +1,434 @@
+"""The store: runs and the register of workflows on disk; create, list, open, follow, leave a request, start an engine.
+
+Readers only read events; nothing here changes a run but by a request that its engine answers in the journal.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from cc_notebook import control
+from cc_notebook.errors import InputError, ResourceError, UnavailableError
+from cc_notebook.hosts.base import job_folder
+from cc_notebook.journal import Reader, decode
+from cc_notebook.model import Workflow
+from cc_notebook.state import FINAL, Event, JobStatus, RunState
+
+PACKAGE = Path(__file__).parent
+
+
+class RunSpec(BaseModel):
+    """`run.json`: what a run executes, fixed when it is created; enough to rebuild everything with the journal."""
+
+    model_config = ConfigDict(frozen=True)
+    run: str
+    workflow: Workflow
+    path: str  # the workflow file, "" if there is none
+    folder: str
+    source: str  # the hash by which a second start finds the same work
+    order: tuple[str, ...] = ()
+    max_parallel: int | None = None
+    machine: str = ""
+    python: str = ""
+    path_variable: str = ""
+    variables: tuple[str, ...] = ()
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks of a run: `cancel`, `pause`, `resume`, `retry` or `mark`, for `jobs` (empty: all)."""
+
+    type: str
+    jobs: tuple[str, ...] = ()
+    state: str = ""
+    id: str = field(default_factory=lambda: f"{time.time_ns()}-{secrets.token_hex(4)}")
+
+
+def home() -> Path:
+    """The store's folder: `CC_HOME`, or `cc` in Jupyter's data directory; made for its owner alone."""
+    if found := os.environ.get("CC_HOME"):
+        path = Path(found).expanduser().absolute()
+    else:
+        from jupyter_core.paths import jupyter_data_dir
+
+        path = Path(jupyter_data_dir()) / "cc"
+    try:
+        for folder in (path, path / "runs", path / "register"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ResourceError(f"the store {path} cannot be made: {error}; set CC_HOME to a folder of yours") from None
+    return path
+
+
+def now() -> str:
+    """The time in aware UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat()
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file whole: it is not there, or there with all its text, also after a power cut."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def machine_id() -> str:
+    """What tells this computer from others that share its home folder."""
+    with suppress(OSError):
+        return Path("/etc/machine-id").read_text().strip() + "@" + os.uname().nodename
+    return os.uname().nodename
+
+
+def create(spec: RunSpec) -> Run:
+    """Write a new run, whole or not at all; no engine is started. Raises ResourceError if the store cannot take it."""
+    folder = home() / "runs" / spec.run
+    part = folder.with_name(f".{spec.run}")
+    try:
+        part.mkdir(mode=0o700)
+        (part / "requests").mkdir(mode=0o700)
+        (part / "stub").mkdir(mode=0o700)
+        shutil.copyfile(PACKAGE / "report.py", part / "stub" / "cc_notebook.py")
+        shutil.copyfile(PACKAGE / "hosts" / "wrapper.sh", part / "wrapper.sh")
+        os.mkfifo(part / "bell", 0o600)
+        write_new(part / "run.json", spec.model_dump_json())
+        os.replace(part, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise ResourceError(f"run {spec.run} cannot be written to {folder.parent}: {error.strerror}") from error
+    return Run(folder)
+
+
+def safe(name: str) -> str:
+    """A workflow's name as the beginning of its runs' ids."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40].lstrip("-") or "workflow"
+
+
+def new_id(name: str) -> str:
+    """A fresh run id: workflow, UTC time, four hex digits."""
+    return f"{safe(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def all_runs() -> list[Run]:
+    """Every run of this store, oldest first."""
+    found = [Run(path) for path in (home() / "runs").iterdir() if not path.name.startswith(".")]
+    return sorted(found, key=lambda run: (run.id[-20:-5], run.id))
+
+
+def find(name: str) -> Run:
+    """The run with this id, or the only one whose id begins so; `last` is the newest. Raises InputError."""
+    runs = all_runs()
+    if name in ("last", ""):
+        matching = runs[-1:]
+    else:
+        matching = [run for run in runs if run.id == name] or [run for run in runs if run.id.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise InputError(f"there is no run '{name}'; see: jupyter cc runs" if runs else "there are no runs yet")
+    raise InputError(f"'{name}' could be {', '.join(run.id for run in matching[-5:])}: write more of it")
+
+
+def register(name: str, path: Path) -> None:
+    """Remember where a workflow file lives."""
+    entry = home() / "register" / f"{job_folder(str(path))[-8:]}.json"
+    if not entry.exists():
+        write_new(entry, json.dumps({"name": name, "path": str(path)}))
+
+
+def registered(name: str) -> list[Path]:
+    """The files of the workflows that are called `name`."""
+    found = []
+    for entry in sorted((home() / "register").glob("*.json")):
+        data = json.loads(entry.read_text(encoding="utf-8"))
+        if data["name"] == name and Path(data["path"]).exists():
+            found.append(Path(data["path"]))
+    return found
+
+
+class Run:
+    """One execution of a workflow, as any process sees it: a reader of its events that can leave requests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self._reader = Reader(folder / "events.jsonl")
+        self._state: RunState | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.state}>"
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What the run executes. Raises UnavailableError if its file is gone or damaged."""
+        try:
+            return RunSpec.model_validate_json((self.folder / "run.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"run {self.id} cannot be read: {self.folder / 'run.json'}: {error}") from None
+
+    def refresh(self) -> RunState:
+        """The state of now, from every event so far."""
+        if self._state is None:
+            self._state = RunState(self.spec.workflow.jobs)
+        for event in self._reader.new():
+            self._state.feed(event)
+        return self._state
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused`, `cancelling`, `done`, `failed` or `cancelled`."""
+        return self.refresh().state
+
+    @property
+    def finished(self) -> bool:
+        """True if the last event is the end; reads only the journal's last lines."""
+        with suppress(OSError), open(self.folder / "events.jsonl", "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+            types = [decode(line).type for line in file.read().split(b"\n")[-200:-1] if line.startswith(b"{")]
+            return [kind for kind in types if kind not in ("engine", "refused")][-1:] == ["end"]
+        return False
+
+    def status(self, job: str | None = None) -> dict[str, Any]:
+        """The whole run as one JSON object, or one job's part of it."""
+        view = self.refresh()
+        plan = control.Plan(self.spec.workflow, view.jobs)
+        jobs = {name: status.to_dict() | self._derived(name, status, plan) for name, status in view.jobs.items()}
+        if job is not None:
+            return jobs[self._known(job)]
+        flow = self.spec.workflow.name
+        head = {
+            "run": self.id,
+            "workflow": flow,
+            "state": view.state,
+            "seq": view.seq,
+            "progress": round(view.progress, 1),
+        }
+        return head | {"reason": view.reason, "engine": self.engine_alive(), "note": self.note(), "jobs": jobs}
+
+    def outputs(self, job: str | None = None) -> dict[str, Any]:
+        """The outputs of one job, or of all as `{job: {key: value}}`."""
+        view = self.refresh()
+        if job is not None:
+            return dict(view.jobs[self._known(job)].outputs)
+        return {name: dict(status.outputs) for name, status in view.jobs.items() if status.outputs}
+
+    def log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> str:
+        """Up to `limit` bytes of a job's log from byte `start` (negative: from the end); control codes included."""
+        path = self.log_path(job, attempt)
+        if path is None:
+            return ""
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size + start) if start < 0 else start)
+                return file.read(limit).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def log_path(self, job: str, attempt: int | None = None) -> Path | None:
+        """The log file of an attempt (default: the newest), None before the first."""
+        from cc_notebook.payload import attempt_of
+
+        number = attempt or self.refresh().jobs[self._known(job)].attempt
+        return (
+            self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder / "log" if number else None
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Every event so far, from the first."""
+        return Reader(self.folder / "events.jsonl").new()
+
+    def follow(self, period: float = 0.1, timeout: float | None = None) -> Iterator[RunState]:
+        """Yield the state now and after each change until the run ends (or an engine is missing, or time is up)."""
+        view, deadline = self.refresh(), time.monotonic() + (timeout if timeout is not None else 10**9)
+        last, seen_alive = -1, time.monotonic()
+        while True:
+            if view.seq != last:
+                last = view.seq
+                yield view
+            if view.ended or time.monotonic() > deadline:
+                return
+            if self.engine_alive():
+                seen_alive = time.monotonic()
+            elif time.monotonic() - seen_alive > 3 and self.refresh().seq == last:
+                return
+            time.sleep(min(period, max(0.0, deadline - time.monotonic())))
+            view = self.refresh()
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait for the end (at most `timeout` seconds). An interrupt leaves the run going. Raises UnavailableError."""
+        for _ in self.follow(timeout=timeout):
+            pass
+        if not self.refresh().ended and not self.engine_alive() and timeout is None:
+            raise UnavailableError(f"run {self.id} has no engine any more: {self.note()}")
+        return self
+
+    def cancel(self, *jobs: str) -> Run:
+        """Cancel the run, or only `jobs`. Returns when the request is safely on disk."""
+        return self._ask("cancel", jobs)
+
+    def pause(self) -> Run:
+        """Start no further job; running ones go on."""
+        return self._ask("pause")
+
+    def resume(self) -> Run:
+        """Go on after a pause, a crash or a restart of this computer; harmless at any time."""
+        if self.finished:
+            return self
+        if self.refresh().paused:
+            return self._ask("resume")
+        start_engine(self)
+        return self
+
+    def retry(self, *jobs: str) -> Run:
+        """Run `jobs` again (default: every failed or cancelled one), and what ended because of them."""
+        return self._ask("retry", jobs)
+
+    def mark(self, job: str, new_state: str) -> Run:
+        """Set the state of a job that is not running by hand; it is shown as such."""
+        if new_state not in ("ready", *FINAL):
+            raise InputError(f"'{new_state}' is no state to set by hand: use ready, {', '.join(FINAL)}")
+        return self._ask("mark", (job,), new_state)
+
+    def explain(self, job: str) -> str:
+        """Why a job is in its state, with the proof."""
+        from cc_notebook.views import explain
+
+        return explain.job(self, job)
+
+    def engine_alive(self) -> bool:
+        """True if an engine works on this run."""
+        return _ring(self.folder / "bell", b"")
+
+    def note(self) -> str:
+        """What a reader must know beside the state: a full disk, an engine that is missing; empty if all is well."""
+        with suppress(OSError):
+            space = os.statvfs(self.folder)
+            if space.f_bavail == 0 or (space.f_files and space.f_favail == 0):
+                return f"the disk of {self.folder} is full: free some space, the run goes on by itself"
+        view = self.refresh()
+        if not view.ended and not self.engine_alive():
+            return f"no engine works on it: jupyter cc resume {self.id}"
+        return ""
+
+    def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Run:
+        for job in jobs:
+            self._known(job)
+        request = Request(kind, tuple(jobs), new_state)
+        try:
+            data = {"type": kind, "jobs": list(jobs), "state": new_state}
+            write_new(self.folder / "requests" / f"{request.id}.json", json.dumps(data))
+        except OSError as error:
+            raise ResourceError(f"the request could not be written to {self.folder}: {error.strerror}") from error
+        if not _ring(self.folder / "bell", b"!"):
+            start_engine(self)
+        self._answer(request.id)
+        return self
+
+    def _answer(self, request: str) -> None:
+        """Wait a moment for the engine's answer; a refusal is an error, silence is not."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            answered = self.refresh().answered
+            if request in answered:
+                if answered[request]:
+                    raise InputError(answered[request])
+                return
+            time.sleep(0.01)
+
+    def _known(self, job: str) -> str:
+        jobs = self.spec.workflow.jobs
+        if job not in jobs:
+            from difflib import get_close_matches
+
+            near = get_close_matches(job, jobs, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"its jobs are {', '.join(list(jobs)[:10])}"
+            raise InputError(f"run {self.id} has no job '{job}'; {hint}")
+        return job
+
+    def _derived(self, name: str, status: JobStatus, plan: control.Plan) -> dict[str, Any]:
+        shown: dict[str, Any] = {"changed": status.changed}
+        if status.state == "ready":
+            shown["waiting"] = "blocked" if name in plan.blocked else "ready" if name in plan.queue(name) else "waiting"
+            if name in plan.blocked:
+                shown["reason"] = f"blocked by '{plan.root_cause(name)}'"
+        return shown
+
+
+def start_engine(run: Run, env: Mapping[str, str] | None = None) -> None:
+    """Start the run's engine as a process of its own that outlives this one; harmless if there is one."""
+    if run.engine_alive():
+        return
+    log = os.open(run.folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "cc_notebook.engine", str(run.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=dict(os.environ if env is None else env),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ResourceError(f"no engine could be started for {run.id}: {error}") from error
+    finally:
+        os.close(log)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not run.engine_alive() and child.poll() is None:
+        time.sleep(0.01)
+    child.returncode = child.returncode or 0  # it is meant to go on without us
+
+
+def _ring(bell: Path, text: bytes) -> bool:
+    """Write to the FIFO on which an engine listens; False if nobody does."""
+    try:
+        descriptor = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise
+    try:
+        with suppress(BlockingIOError, BrokenPipeError):  # full of unread bytes: it is awake
+            os.write(descriptor, text)
+        return True
+    finally:
+        os.close(descriptor)

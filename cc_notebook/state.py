@@ -1,0 +1,195 @@
+"""How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from cc_notebook.errors import BugError
+
+State = Literal["ready", "submitted", "running", "done", "failed", "cancelled", "skipped"]
+ALIVE = ("submitted", "running")
+FINAL = ("done", "failed", "cancelled", "skipped")
+STATES = ("ready", *ALIVE, *FINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's journal. `job` is empty for an event of the whole run; unused fields are not written."""
+
+    type: str
+    at: str = ""  # aware UTC, ISO 8601
+    seq: int = 0
+    job: str = ""
+    attempt: int = 0
+    progress: int | None = None
+    outputs: dict[str, object] = field(default_factory=dict)
+    host: str = ""
+    native_id: str = ""
+    started: str = ""  # by the resource's clock
+    ended: str = ""
+    ending: str = ""  # exit, signal, timeout, lost, restarted, cancelled, start, input
+    code: int | None = None
+    reason: str = ""
+    script: str = ""  # the script's hash when the attempt was made
+    state: str = ""  # the new state of a mark by hand; the final state of an `end`
+    jobs: tuple[str, ...] = ()  # the jobs that one `reset` makes ready again
+    request: str = ""  # the request that this event answers
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that differ from their default, ready for JSON."""
+        return {
+            name: value for name in _FIELDS if (value := getattr(self, name)) not in (None, "", (), {}) or name == "seq"
+        }
+
+
+_FIELDS = tuple(f.name for f in fields(Event))
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Everything known about one job in one run; made by `apply` alone. Times are aware UTC in ISO 8601."""
+
+    state: State = "ready"
+    progress: int = 0
+    attempt: int = 0
+    host: str = ""
+    native_id: str = ""
+    outputs: dict[str, object] = field(default_factory=dict)
+    ending: str = ""
+    code: int | None = None
+    reason: str = ""
+    submitted: str = ""
+    started: str = ""
+    ended: str = ""
+    script: str = ""
+    first_script: str = ""
+    by_hand: bool = False
+    tries: int = 0  # attempts since the last reset
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, ready for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @property
+    def changed(self) -> bool:
+        """True if the script is no longer the one of attempt 1."""
+        return bool(self.first_script) and self.script != self.first_script
+
+
+Change = Callable[[JobStatus, Event], JobStatus]
+
+
+def _submit(status: JobStatus, event: Event) -> JobStatus:
+    fresh = JobStatus("submitted", attempt=event.attempt, host=event.host, submitted=event.at, script=event.script)
+    return replace(fresh, first_script=status.first_script or event.script, tries=status.tries + 1)
+
+
+def _start(status: JobStatus, event: Event) -> JobStatus:
+    progress = max(1, status.progress)
+    return replace(
+        status, state="running", progress=progress, native_id=event.native_id, started=event.started or event.at
+    )
+
+
+def _progress(status: JobStatus, event: Event) -> JobStatus:
+    progress = max(status.progress, event.progress or 0)
+    return replace(status, progress=progress, outputs=status.outputs | event.outputs)
+
+
+def _end(state: State) -> Change:
+    def change(status: JobStatus, event: Event) -> JobStatus:
+        ended = replace(
+            _progress(status, event), state=state, ending=event.ending, code=event.code, reason=event.reason
+        )
+        started = event.started or status.started
+        progress = 100 if state == "done" else 0 if state == "ready" else ended.progress
+        return replace(ended, progress=progress, started=started, ended=event.ended or event.at)
+
+    return change
+
+
+def _reset(status: JobStatus, event: Event) -> JobStatus:
+    return JobStatus(attempt=status.attempt, first_script=status.first_script, script=status.script)
+
+
+def _mark(status: JobStatus, event: Event) -> JobStatus:
+    state: Any = event.state
+    progress = 100 if state == "done" else 0 if state == "ready" else status.progress
+    return replace(status, state=state, by_hand=True, reason="set by hand", ended=event.at, progress=progress, tries=0)
+
+
+TABLE: dict[str, tuple[tuple[str, ...], Change]] = {
+    "submit": (("ready",), _submit),
+    "start": (("submitted",), _start),
+    "progress": (("running",), _progress),
+    "done": (("submitted", "running"), _end("done")),
+    "fail": (("ready", "submitted", "running"), _end("failed")),
+    "retry": (("submitted", "running"), _end("ready")),
+    "cancel": (("ready", "submitted", "running"), _end("cancelled")),
+    "skip": (("ready",), _end("skipped")),
+    "reset": (("ready", *FINAL), _reset),
+    "mark": (("ready", *FINAL), _mark),
+}
+
+
+def apply(status: JobStatus, event: Event) -> JobStatus:
+    """The status after `event`. Raises BugError for an event that the table does not allow in this state."""
+    states, change = TABLE.get(event.type, ((), _reset))
+    stale = event.attempt and event.type not in ("submit", "reset", "mark") and event.attempt != status.attempt
+    if status.state not in states or stale:
+        story = f"attempt {status.attempt} is {status.state} since {status.ended or status.started or status.submitted}"
+        raise BugError(f"job '{event.job}': {story}; then came '{event.type}' of attempt {event.attempt} ({event.seq})")
+    return change(status, event)
+
+
+class RunState:
+    """The statuses of one run, built from its events alone: by the engine as it emits them, by readers as they read."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.jobs: dict[str, JobStatus] = dict.fromkeys(names, JobStatus())
+        self.seq = 0
+        self.paused = self.cancelled = False
+        self.ended = ""  # the final state, empty while the run is unfinished
+        self.reason = ""
+        self.started = self.stopped = ""
+        self.answered: dict[str, str] = {}  # request → why it was refused, empty if it was carried out
+        self.deaths = 0  # engines that came without any other event since
+
+    def feed(self, event: Event) -> None:
+        """Take in the next event. Raises BugError if it contradicts what is known."""
+        self.seq = event.seq
+        if event.request:
+            self.answered[event.request] = event.reason if event.type == "refused" else ""
+        self.deaths = self.deaths + 1 if event.type == "engine" else 0
+        if event.type in TABLE:
+            for name in event.jobs or (event.job,):
+                self.jobs[name] = apply(self.jobs[name], event)
+            self.stopped, self.ended = event.at, "" if event.type in ("reset", "mark") else self.ended
+            self.cancelled = self.cancelled and event.type != "reset"
+        elif event.type == "end":
+            self.ended, self.reason, self.stopped = event.state, event.reason, event.at
+        elif event.type in ("pause", "resume"):
+            self.paused = event.type == "pause"
+        elif event.type == "cancel_run":
+            self.cancelled = True
+        self.started = self.started or event.at
+
+    @property
+    def progress(self) -> float:
+        """The mean progress over all jobs, 0-100; a skipped job counts as finished."""
+        total = sum(100 if s.state == "skipped" else s.progress for s in self.jobs.values())
+        return total / len(self.jobs) if self.jobs else 100.0
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused`, `done`, `failed` or `cancelled`."""
+        return self.ended or ("cancelling" if self.cancelled else "paused" if self.paused else "running")
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state; states without jobs are left out."""
+        found = dict.fromkeys(STATES, 0)
+        for status in self.jobs.values():
+            found[status.state] += 1
+        return {state: number for state, number in found.items() if number}

@@ -1,0 +1,44 @@
+"""Why a job is in its state: the proof, in plain sentences, from the events alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cc_notebook import control
+from cc_notebook.state import Event
+
+if TYPE_CHECKING:
+    from cc_notebook.runs import Run
+
+
+def job(run: Run, name: str) -> str:
+    """A few lines: the state with its proof, the parents and the trigger, then every event of the job."""
+    view = run.refresh()
+    flow = run.spec.workflow
+    status, spec, plan = run.status(name), flow.jobs[name], control.Plan(flow, view.jobs)
+    parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[name]]
+    lines = [f"{name} is {status['state']}" + (f": {status['reason']}" if status["reason"] else "")]
+    lines.append(f"trigger {spec.trigger}; parents: {', '.join(parents) or 'none'}")
+    if status["by_hand"]:
+        lines.append("the state was set by hand")
+    if status["changed"]:
+        lines.append("the script changed since attempt 1")
+    if status["state"] == "ready" and status["waiting"] == "ready":
+        lines.append("it waits for a free place" if not view.paused else "the run is paused")
+    own = [event for event in run.events() if event.job == name or name in event.jobs]
+    lines += [f"  {event.at[:19]}Z  event {event.seq}: {_sentence(event)}" for event in own if event.type != "progress"]
+    if folder := run.log_path(name):
+        lines.append(f"proof: {folder.parent}")
+    return "\n".join(lines)
+
+
+def _sentence(event: Event) -> str:
+    attempt = f"attempt {event.attempt}"
+    told = {
+        "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'})",
+        "start": f"{attempt} claimed by process {event.native_id} at {event.started}",
+        "done": f"{attempt} left the record of exit 0 at {event.ended or event.at}",
+        "reset": "made ready again by a retry",
+        "mark": f"set to {event.state} by hand",
+    }
+    return told.get(event.type, f"{attempt if event.attempt else ''} {event.type}: {event.reason}".strip())

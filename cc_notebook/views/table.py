@@ -1,0 +1,196 @@
+"""A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import StringIO
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cc_notebook import graph
+from cc_notebook.model import Job, Workflow
+from cc_notebook.state import JobStatus, RunState
+
+if TYPE_CHECKING:
+    from cc_notebook.runs import Run
+
+STYLES = {
+    "running": "blue",
+    "submitted": "cyan",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "skipped": "dim",
+}
+SYMBOLS = {
+    "ready": "·",
+    "blocked": "⊘",
+    "submitted": "○",
+    "running": "▶",
+    "done": "✓",
+    "failed": "✗",
+    "cancelled": "■",
+    "skipped": "»",
+}
+ALL = 10**9  # lines of a terminal that has room for everything
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    number: int
+    name: str
+    state: str
+    host: str
+    progress: int
+    elapsed: str
+    script: str
+    reason: str
+
+
+def clean(text: str) -> str:
+    """Text from anywhere, without the codes by which it could steer a terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def rows(run: Run) -> list[Row]:
+    """The table of a run now, in topological order."""
+    status = run.status()["jobs"]
+    flow = run.spec.workflow
+    return [
+        Row(
+            number,
+            name,
+            "blocked" if status[name].get("waiting") == "blocked" else status[name]["state"],
+            flow.jobs[name].host or "local",
+            status[name]["progress"],
+            _elapsed(status[name]["started"], status[name]["ended"], status[name]["state"]),
+            _what(flow.jobs[name]),
+            status[name]["reason"] + (" (script changed since attempt 1)" if status[name]["changed"] else ""),
+        )
+        for number, name in enumerate(graph.order(list(flow.jobs), flow.edges))
+    ]
+
+
+def written(flow: Workflow, order: Sequence[str] = ()) -> list[Row]:
+    """The table of a workflow that has not run, in the order in which it would."""
+    parents, _ = graph.relatives(flow.jobs, flow.edges)
+    return [
+        Row(n, name, "ready", flow.jobs[name].host or "local", 0, "", _what(flow.jobs[name]), _after(parents[name]))
+        for n, name in enumerate(order or graph.order(list(flow.jobs), flow.edges))
+    ]
+
+
+def text(lines: Sequence[Row], width: int = 120) -> str:
+    """The table as plain text."""
+    out = StringIO()
+    Console(file=out, width=width, color_system=None).print(_table(lines))
+    return out.getvalue()
+
+
+def show(run: Run, file: TextIO | None = None) -> None:
+    """Print the table, the overall progress and what there is to know beside it."""
+    Console(file=file).print(_whole(run, ALL))
+
+
+def watch_live(run: Run) -> None:
+    """Keep a table in the terminal up to date until the run ends."""
+    console = Console()
+    with Live(_whole(run, console.height), console=console, refresh_per_second=8, transient=True) as live:
+        for _ in run.follow(0.1):
+            live.update(_whole(run, console.height))
+    console.print(_whole(run, ALL))
+
+
+def watch_lines(run: Run, file: TextIO | None = None) -> None:
+    """Print one line for each change of a job's state until the run ends."""
+    last: dict[str, JobStatus] = {}
+    for view in run.follow(0.1):
+        for name, status in view.jobs.items():
+            if status is not last.get(name) and status.state != last.get(name, JobStatus()).state:
+                print(_line(name, status), file=file or sys.stdout, flush=True)
+        last = dict(view.jobs)
+    view = run.refresh()
+    reason = f": {clean(view.reason or run.note())}" if view.reason or run.note() else ""
+    print(f"run {run.id} {view.state}{reason}", file=file or sys.stdout, flush=True)
+
+
+def _line(name: str, status: JobStatus) -> str:
+    moment = (status.ended or status.started or status.submitted)[11:19]
+    reason = f": {clean(status.reason)}" if status.reason else ""
+    return f"{moment or '--:--:--'} {SYMBOLS[status.state]} {clean(name)} {status.state}{reason}"
+
+
+def _whole(run: Run, height: int) -> Group:
+    view, lines = run.refresh(), rows(run)
+    shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
+    counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
+    hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
+    parts: list[RenderableType] = [
+        _table(shown),
+        _bar(view),
+        Text(f"{run.id}: {view.state} — {counts}{hidden}", STYLES.get(view.state, "")),
+    ]
+    parts += [Text(clean(line)) for line in (view.reason, run.note()) if line]
+    return Group(*parts)
+
+
+def _urgent(lines: Sequence[Row], most: int) -> Sequence[Row]:
+    """The rows that matter most where not all fit: failed and running ones, then the next, then the last done."""
+    order = {"failed": 0, "running": 1, "submitted": 2, "ready": 3, "blocked": 4}
+    chosen = sorted(lines, key=lambda row: (order.get(row.state, 5), row.number))[:most]
+    return sorted(chosen, key=lambda row: row.number)
+
+
+def _bar(view: RunState) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row("all", ProgressBar(total=100, completed=view.progress, width=40), f"{view.progress:.0f}%")
+    return grid
+
+
+def _table(lines: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("ID", "Name", "Status", "Host", "Progress", "Time", "Script", ""):
+        fixed = column in ("ID", "Status", "Progress", "Time")
+        right = column in ("ID", "Time")
+        table.add_column(
+            column, justify="right" if right else "left", no_wrap=fixed or column == "Script", overflow="fold"
+        )
+    for row in lines:
+        state = Text(f"{SYMBOLS[row.state]} {row.state}", STYLES.get(row.state, ""))
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%")
+        cells = [Text(clean(part)) for part in (row.elapsed, row.script, row.reason)]
+        table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
+    return table
+
+
+def _what(job: Job) -> str:
+    words = job.script or (job.exec or "").strip().split("\n")[0]
+    return words if len(words) <= 40 else words[:39] + "…"
+
+
+def _after(parents: Sequence[str]) -> str:
+    shown = ", ".join(parents[:5]) + (f" and {len(parents) - 5} more" if len(parents) > 5 else "")
+    return f"after {shown}" if parents else ""
+
+
+def _elapsed(started: str, ended: str, state: str) -> str:
+    if not started or state == "ready":
+        return ""
+    stop = datetime.fromisoformat(ended) if ended and state != "running" else datetime.now(UTC)
+    seconds = (stop - datetime.fromisoformat(started)).total_seconds()
+    return (
+        f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f}"
+    )
