@@ -1,30 +1,57 @@
-"""The workflow as a value: what a valid file means. It knows no YAML, no files and no running."""
-
-from __future__ import annotations
+"""The workflow as a value: what a file may say (`File`), what it means (`Workflow`). No YAML, no files, no running."""
 
 import re
 import shlex
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
 Scalar = str | int | float | bool
 KINDS: tuple[str, ...] = get_args(Kind)
 PAYLOAD_KINDS = ("sh", "python", "jupyter")  # section 5.2 of the article names payloads as kinds; they mean local
+MARKERS = ("start", "end")  # need not be declared; without a script they are instant
+MAX_NAME = 200
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|\x00-\x1f\x7f-\x9f\u061c\u200b-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
+
+
+def check_name(name: str) -> str:
+    """A name as it is. Raises ValueError where it could be mistaken for a path, an option or a list."""
+    if len(name) > MAX_NAME or not name:
+        raise ValueError(f"the name '{name[:20]}…' has {len(name)} characters, 1 to {MAX_NAME} are allowed")
+    if found := _BAD_NAME.search(name):
+        raise ValueError(f"the name {name!r} has {found[0]!r} at place {found.start() + 1}, which cannot stand there")
+    return name
+
+
+def expand(value: object) -> tuple[str, ...]:
+    """A dependency `a, b[0-2], c` (or a list of names) as names; blanks around the commas do not count."""
+    if isinstance(value, (dict, type(None))):
+        raise ValueError("a dependency is a sequence of names: write '- first, second, third'")
+    parts = (
+        re.split(r",(?![^\[]*\])", value) if isinstance(value, str) else value if isinstance(value, list) else [value]
+    )
+    names: list[str] = []
+    for part in (str(part).strip() for part in parts):
+        if not part:
+            raise ValueError("a name is missing between two commas")
+        low, high, match = 0, 0, re.fullmatch(r"(.*)\[(\d+)-(\d+)\](.*)", part)
+        if match:
+            low, high = int(match[2]), min(int(match[3]), int(match[2]) + 100_000)
+        names += [f"{match[1]}{n:0{len(match[2])}d}{match[4]}" for n in range(low, high + 1)] if match else [part]
+    return tuple(names)
 
 
 def seconds(value: object) -> object:
-    """`90`, `"10m"`, `"1h"`, `"mm:ss"`, `"hh:mm:ss"` or `"d-hh:mm:ss"` as seconds; anything else unchanged."""
-    if not isinstance(value, str):
-        return value
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip()):
+    """`90`, `"10m"`, `"mm:ss"`, `"hh:mm:ss"` or `"d-hh:mm:ss"` as seconds; anything else unchanged."""
+    text = value.strip() if isinstance(value, str) else ""
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text):
         return float(match[1]) * _UNITS[match[2]]
-    if match := re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", value.strip()):
+    if match := re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text):
         days, hours, minutes, secs = (int(part or 0) for part in match.groups())
         return float(((days * 24 + hours) * 60 + minutes) * 60 + secs)
     return value
@@ -37,21 +64,29 @@ def memory_bytes(value: object) -> object:
     return value
 
 
-def _names(value: object) -> object:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _words(value: object) -> object:
-    return shlex.split(value) if isinstance(value, str) else value
-
-
 def _progress(value: object) -> object:
     if isinstance(value, str) and "{n}" not in value:
         raise ValueError("progress is a number from 0 to 100 or a pattern with {n}, such as 'Epoch {n}/{total}'")
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=10**9)]
+def _names(value: object) -> object:
+    return list(expand(value)) if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    return shlex.split(value) if isinstance(value, str) else value
+
+
+def _kind(value: object) -> object:
+    return "local" if value in PAYLOAD_KINDS else value
+
+
+Time = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(gt=0, le=10**9)]
+Memory = Annotated[int, BeforeValidator(memory_bytes, json_schema_input_type=int | str), Field(gt=0)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
+Words = Annotated[tuple[Scalar, ...], BeforeValidator(_words, json_schema_input_type=str | list[Scalar])]
+Sequence = Annotated[tuple[str, ...], BeforeValidator(expand, json_schema_input_type=str | list[str])]
 
 
 class _Part(BaseModel):
@@ -64,8 +99,8 @@ class Resources(_Part):
     model_config = ConfigDict(frozen=True, extra="allow")
     cpus: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
-    memory: Annotated[int, BeforeValidator(memory_bytes), Field(gt=0)] | None = None
-    time: Seconds | None = None
+    memory: Memory | None = None
+    time: Time | None = None
 
 
 class Retry(_Part):
@@ -73,12 +108,7 @@ class Retry(_Part):
 
     max: int = Field(0, ge=0, le=1000)
     on: tuple[str | int, ...] = ()
-    delay: Annotated[float, BeforeValidator(seconds), Field(ge=0)] = 0.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"max": value} if isinstance(value, int) else value
+    delay: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(ge=0)] = 0.0
 
 
 class Files(_Part):
@@ -93,13 +123,13 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str = ""
-    kind: Annotated[Kind, BeforeValidator(lambda kind: "local" if kind in PAYLOAD_KINDS else kind)] = "local"
-    host: str = ""
-    user: str = ""
+    kind: Annotated[Kind, BeforeValidator(_kind, json_schema_input_type=str)] = "local"
+    host: str = Field("", pattern="^($|[^-])")
+    user: str = Field("", pattern="^($|[^-])")
     script: str | None = None
     exec: str | None = None
-    args: Annotated[tuple[Scalar, ...], BeforeValidator(_words)] = ()
-    env: dict[str, Scalar] = {}
+    args: Words = ()
+    env: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar] = {}
     params: dict[str, Any] = {}
     venv: str | None = None
     label: str | None = None
@@ -108,9 +138,9 @@ class Job(BaseModel):
     status: str | int | None = None
     progress: Annotated[Annotated[int, Field(ge=0, le=100)] | str | None, BeforeValidator(_progress)] = None
     resources: Resources = Resources()
-    timeout: Seconds | None = None
-    retry: Retry = Retry()
-    after: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    timeout: Time | None = None
+    retry: Annotated[Retry, BeforeValidator(lambda n: {"max": n} if isinstance(n, int) else n)] = Retry()
+    after: Names = ()
     trigger: Trigger = "all_success"
     isolated: bool = False
     files: Files = Files()
@@ -118,18 +148,18 @@ class Job(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _other_words(cls, value: Any) -> Any:
-        """`command` is another word for `exec`, `parameters` for `params`."""
+        """`command` is another word for `exec`, `parameters` for `params`; what has no value is not there."""
         if not isinstance(value, dict):
             return value
-        value = dict(value)
+        result = {key: item for key, item in value.items() if item is not None}
         for other, word in (("command", "exec"), ("parameters", "params")):
-            if other in value:
-                if value.get(word) is not None:
+            if other in result:
+                if word in result:
                     raise ValueError(f"{other} and {word} are two words for the same thing: keep one")
-                value[word] = value.pop(other)
-        if value.get("script") and value.get("exec"):
+                result[word] = result.pop(other)
+        if "script" in result and "exec" in result:
             raise ValueError("script and exec cannot both be given: a job runs one of them")
-        return {key: item for key, item in value.items() if item is not None}
+        return result
 
     @property
     def instant(self) -> bool:
@@ -150,20 +180,61 @@ class Job(BaseModel):
 class Host(_Part):
     """A machine of the `hosts:` section; every field is optional, an ssh alias works without any."""
 
-    address: str = ""
-    user: str = ""
-    port: int | None = None
+    address: str = Field("", pattern="^($|[^-])")
+    user: str = Field("", pattern="^($|[^-])")
+    port: int | None = Field(None, ge=1, le=65535)
     workdir: str = "~/.cc-notebook"
     python: str = "python3"
-    setup: str = ""
-    transport: str = ""
-    queue: str = ""
     max_parallel: int | None = Field(None, ge=1)
-    min_poll: float | None = None
     ssh_config: str | None = None
-    venv: str | None = None
-    before: str | None = None
-    after: str | None = None
+
+
+class Flow(BaseModel):
+    """What stands below `workflow:`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    nodes: dict[Annotated[str, AfterValidator(check_name)], Job] = Field(min_length=1)
+    dependencies: tuple[Sequence, ...] = ()
+    params: dict[str, Any] = {}
+    hosts: dict[str, Host] = {}
+    scheduler: str = "parallel"
+    max_parallel: int | None = Field(None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """What may be left out or said otherwise: empty parts, `parameters`, one dependency, cloudmesh-cc's form."""
+        if not isinstance(value, dict):
+            return value
+        result = {("params" if key == "parameters" else key): item for key, item in value.items() if item is not None}
+        if isinstance(result.get("dependencies"), str):
+            result["dependencies"] = [result["dependencies"]]
+        if isinstance(result.get("dependencies"), dict):
+            edges = result["dependencies"].values()
+            result["dependencies"] = [
+                [e.get("source", ""), e.get("destination", "")] for e in edges if isinstance(e, dict)
+            ]
+        return result
+
+    @field_validator("nodes", "hosts", mode="before")
+    @classmethod
+    def _named(cls, value: Any, info: Any) -> Any:
+        """An entry without attributes is an empty mapping; a job's name is its key."""
+        if not isinstance(value, dict):
+            return value
+        entries = {str(key): {} if item is None else item for key, item in value.items()}
+        if info.field_name == "hosts":
+            return entries
+        return {
+            k: {**item, "name": str(item.get("name", k))} if isinstance(item, dict) else item
+            for k, item in entries.items()
+        }
+
+
+class File(BaseModel):
+    """A whole workflow file; other keys at its top (cloudmesh-cc's `colors`) are ignored."""
+
+    workflow: Flow
 
 
 class Workflow(BaseModel):
@@ -174,6 +245,6 @@ class Workflow(BaseModel):
     params: dict[str, Any] = {}
     hosts: dict[str, Host] = {}
     scheduler: str = "parallel"
-    max_parallel: int | None = Field(None, ge=1)
+    max_parallel: int | None = None
     jobs: dict[str, Job] = {}
     edges: tuple[tuple[str, str], ...] = ()

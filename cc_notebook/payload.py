@@ -42,12 +42,7 @@ def values_of(job: Job, params: Mapping[str, object], outputs: Mapping[str, Mapp
 def jobs_named(job: Job, jobs: Mapping[str, Job]) -> set[str]:
     """The jobs whose outputs the job's args, env and params name in braces."""
     texts = [*job.args, *job.env.values(), *job.params.values()]
-    heads = {name[:end] for text in texts for name in template.names(text) for end in _dots(name)}
-    return {head for head in heads if head in jobs}
-
-
-def _dots(name: str) -> list[int]:
-    return [place for place, letter in enumerate(name) if letter == "."]
+    return {head for text in texts for name in template.names(text) for head in template.heads(name) if head in jobs}
 
 
 def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:

@@ -3,33 +3,32 @@
 It looks at no disk: what it must know of the place (which files exist, this machine's names) is handed in.
 """
 
-from __future__ import annotations
-
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from cc_notebook import graph, template, yamltext
-from cc_notebook.errors import InputError, SpecError
-from cc_notebook.model import Host, Job, Workflow
+from cc_notebook.errors import SpecError
+from cc_notebook.model import MARKERS, File, Flow, Job, Workflow
 
 SUFFIXES = (".sh", ".py")
 LATER = ("foreach", "matrix", "exclude", "include", "when", "repeat", "workflow", "kernel", "kernel_gateway")
 RUNTIME = ("created", "modified", "instance", "pid", "number", "parent", "label_format", "format")  # cloudmesh-cc saved
-MARKERS = ("start", "end")
 HERE = frozenset({"", "local", "localhost", "127.0.0.1", "::1"})
-MAX_NAME = 200
 
-_JOBS = TypeAdapter(dict[str, Job])
-_HOSTS = TypeAdapter(dict[str, Host])
+_FLOW_WORDS = [*Flow.model_fields, "parameters", "name"]
 _JOB_WORDS = [*Job.model_fields, "command", "parameters"]
-_KEYS = ("nodes", "dependencies", "params", "parameters", "hosts", "scheduler", "max_parallel", "name")
-_BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
+_TOLD = {
+    "dict_type": "this is not a mapping: write 'name: value' lines below it, indented",
+    "model_type": "this is not a mapping: write its attributes below it, indented",
+    "missing": "this is missing",
+    "too_short": "there are no jobs: write them below, indented",
+    "extra_forbidden": "this is not known here",
+}
 
 
 @dataclass(frozen=True)
@@ -42,286 +41,175 @@ class Place:
 
 def parse(text: str | bytes, file: str, name: str, place: Place, strict: bool = False) -> Workflow:
     """Read a workflow file. `strict` refuses unknown attributes. Raises SpecError with all problems at once."""
-    document = yamltext.read(text, file)
-    return check(document, name, place, strict)
+    return check(yamltext.read(text, file), name, place, strict)
 
 
 def check(document: yamltext.Document, name: str, place: Place, strict: bool = False) -> Workflow:
     """Validate a parsed document; see `parse`."""
-    body = _body(document)
-    nodes = _nodes(document, body)
-    jobs = _jobs(document, nodes, strict)
-    sequences = list(_sequences(document, body.get("dependencies")))
-    for job in jobs.values():
-        sequences += [((parent, job.name), ("workflow", "nodes", job.name, "after")) for parent in job.after]
-    known = set(nodes) | {name for name in MARKERS if any(name in sequence for sequence, _ in sequences)}
-    jobs |= {name: Job(name=name) for name in MARKERS if name in known and name not in nodes}
-    edges = _edges(document, sequences, known)
-    jobs = {key: _script(document, job, place) for key, job in jobs.items()}
-    params = body.get("params") or body.get("parameters") or {}
-    _check_names(document, jobs, params)
-    hosts = _models(document, _HOSTS, body.get("hosts") or {}, ("workflow", "hosts"))
-    for job in jobs.values():
-        _check_host(document, job, place)
+    flow, broken = _flow(document)
+    named = {name for sequence in flow.dependencies for name in sequence}
+    for key, job in flow.nodes.items():
+        _check_job(document, key, job, place, strict)
+    jobs = {name: Job(name=name) for name in MARKERS if name in named}
+    jobs |= {key: job.model_copy(update={"name": key}) for key, job in flow.nodes.items()}
+    edges = _edges(document, flow, {*jobs, *broken})
+    jobs = {n: job if n in broken else _with_script(document, job, place) for n, job in jobs.items()}
+    _check_names(document, jobs, flow.params)
+    for key, value in (flow.model_extra or {}).items():
+        _check_word(document, key, value)
     if document.problems:
         raise SpecError(document.problems)
-    options = {key: body[key] for key in ("scheduler", "max_parallel") if key in body}
-    fields = {"name": name, "params": params, "hosts": hosts, "jobs": jobs, "edges": edges}
-    try:
-        return Workflow.model_validate(fields | options)
-    except ValidationError as error:
-        _note_errors(document, error, ("workflow",))
-        raise SpecError(document.problems) from None
+    same = {key: getattr(flow, key) for key in ("params", "hosts", "scheduler", "max_parallel")}
+    return Workflow(name=name, jobs=jobs, edges=edges, **same)
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a workflow file, generated from the model."""
-    from pydantic.json_schema import models_json_schema
-
-    _, made = models_json_schema([(Job, "validation"), (Host, "validation"), (Workflow, "validation")])
-    job, host = {"$ref": "#/$defs/Job"}, {"$ref": "#/$defs/Host"}
-    aliases = {"command": made["$defs"]["Job"]["properties"]["exec"], "parameters": {"type": "object"}}
-    made["$defs"]["Job"]["properties"] |= aliases
-    flow = made["$defs"].pop("Workflow")["properties"]
-    properties = {
-        "nodes": {"type": "object", "additionalProperties": {"anyOf": [job, {"type": "null"}]}},
-        "dependencies": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "array"}]}},
-        "hosts": {"type": "object", "additionalProperties": {"anyOf": [host, {"type": "null"}]}},
-        "params": flow["params"],
-        "scheduler": flow["scheduler"],
-        "max_parallel": flow["max_parallel"],
-    }
-    workflow = {"type": "object", "required": ["nodes"], "properties": properties}
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cc-notebook workflow"}
-    return head | {"type": "object", "required": ["workflow"], "properties": {"workflow": workflow}} | dict(made)
-
-
-def bad_name(name: str) -> str:
-    """Why `name` cannot be a job's name, or an empty text."""
-    if not name:
-        return "a name is empty"
-    if len(name) > MAX_NAME:
-        return f"the name '{name[:20]}…' has {len(name)} characters, the limit is {MAX_NAME}"
-    if found := _BAD_NAME.search(name):
-        return f"the name {name!r} has {found[0]!r} at column {found.start() + 1}, which a name cannot have there"
-    return ""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **File.model_json_schema()}
 
 
 def check_job(name: str, attributes: Mapping[str, Any]) -> None:
-    """Validate one job that is being added by a program. Raises InputError with everything that is wrong."""
-    document = yamltext.Document(f"job '{name}'", None, None)
-    nodes = _nodes(document, {"nodes": {name: dict(attributes)}})
-    if not document.problems:
-        _jobs(document, nodes, strict=False)
-    if document.problems:
-        raise InputError("; ".join(f"{p.message} ({p.hint})" if p.hint else p.message for p in document.problems))
-
-
-def expand(text: str) -> list[str]:
-    """A dependency sequence `a, b[0-2], c` as names; blanks around the commas do not count."""
-    result = []
-    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\]?)+|(?<=,)(?=,|$)|^(?=,)", text):
-        if match := re.fullmatch(r"(.*)\[([\d,-]+)\](.*)", part.strip()):
-            for piece in match[2].split(","):
-                low, _, high = piece.partition("-")
-                if low.isdigit() and (high or low).isdigit() and int(high or low) - int(low) < 100_000:
-                    numbers = range(int(low), int(high or low) + 1)
-                    result += [f"{match[1]}{number:0{len(low)}d}{match[3]}" for number in numbers]
-        else:
-            result.append(part.strip())
-    return result
-
-
-def _body(document: yamltext.Document) -> dict[str, Any]:
-    top = document.value
-    if top is None:
-        document.problem((), "the file is empty", "begin with 'workflow:' and below it 'nodes:'")
-    elif not isinstance(top, dict) or "workflow" not in top:
-        hint = "put 'workflow:' in the first line and indent the rest below it"
-        document.problem((), "there is no 'workflow:' at the top", hint)
-    elif not isinstance(top["workflow"], dict):
-        document.problem(("workflow",), "'workflow:' holds no mapping", "write 'nodes:' below it, indented")
+    """Validate one job that a program adds. Raises SpecError with everything that is wrong."""
+    document = yamltext.Document(f"job '{name}'", {"workflow": {"nodes": {name: dict(attributes)}}})
+    for key, job in _flow(document)[0].nodes.items():
+        _check_job(document, key, job, Place(lambda file: True), strict=False)
     if document.problems:
         raise SpecError(document.problems)
-    body: dict[str, Any] = top["workflow"]
-    for key, value in body.items():
-        _check_key(document, key, value, "nodes" in body)
-    for key in ("params", "parameters", "hosts"):
-        if not isinstance(body.get(key) or {}, dict):
-            document.problem(("workflow", key), f"'{key}:' holds no mapping", "write 'name: value' lines below it")
-            body = body | {key: {}}
-    return body
 
 
-def _check_key(document: yamltext.Document, key: str, value: Any, has_nodes: bool) -> None:
-    if key in _KEYS:
-        return
-    slipped = key in MARKERS or (isinstance(value, dict) and any(word in _JOB_WORDS for word in value))
-    if slipped and has_nodes:
+def _flow(document: yamltext.Document) -> tuple[Flow, set[str]]:
+    """The part of the file that is well-formed, and the names of the jobs that are not (their problems are noted)."""
+    value: Any = document.value
+    if not isinstance(value, dict) or "workflow" not in value:
+        empty = "the file is empty" if value is None else "there is no 'workflow:' at the top"
+        document.problem((), empty, "begin with 'workflow:' and write 'nodes:' below it, indented")
+        raise SpecError(document.problems)
+    broken: set[str] = set()
+    while True:
+        try:
+            return File.model_validate(value).workflow, broken
+        except ValidationError as error:
+            places = _note_errors(document, error)
+        broken |= {str(path[2]) for path in places if path[1:2] == ("nodes",) and len(path) > 2}
+        before = value
+        for path in places:
+            value = _without(value, path)
+        if value == before or not (value.get("workflow") or {}).get("nodes"):
+            raise SpecError(document.problems)
+
+
+def _note_errors(document: yamltext.Document, error: ValidationError) -> list[tuple[Any, ...]]:
+    """Note each error once, and say which parts of the file (at most four steps deep) hold one."""
+    found: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for entry in error.errors(include_url=False):
+        path = tuple(step for step in entry["loc"] if not str(step).startswith(("function-", "[key]", "constrained-")))
+        where = document.at(path)
+        if where in found and where != (0, 0):  # the other branches of one union
+            continue
+        found[where] = path
+        words = [str(step) for step in path[2:5] if step not in ("str", "int", "float", "bool")]
+        message = _TOLD.get(entry["type"], entry["msg"].removeprefix("Value error, "))
+        shown = repr(entry.get("input"))
+        hint = f"found {shown if len(shown) < 60 else shown[:57] + '…'}" if entry["type"] != "missing" else ""
+        if entry["type"] == "extra_forbidden" and (near := get_close_matches(str(path[-1]), _JOB_WORDS, 1, 0.75)):
+            hint = f"did you mean '{near[0]}'?"
+        document.problem(path, f"{'.'.join(words) or path[-1]}: {message}", hint)
+    return [path[:4] for path in found.values()]
+
+
+def _without(value: Any, path: tuple[Any, ...]) -> Any:
+    """A copy of the file's value without the part at `path`; a bad dependency becomes the harmless `start`."""
+    if isinstance(value, dict):
+        head, rest = str(path[0]), path[1:]
+        kept = {key: item for key, item in value.items() if rest or str(key) != head}
+        return {key: _without(item, rest) if str(key) == head else item for key, item in kept.items()}
+    if isinstance(value, list) and path:
+        return ["start" if index == path[0] else item for index, item in enumerate(value)]
+    return None
+
+
+def _check_word(document: yamltext.Document, key: str, value: Any) -> None:
+    """A key beside `nodes:` that is a job by mistake (the article's own Figure 2), or a misspelt one."""
+    if key in MARKERS or (isinstance(value, dict) and any(word in _JOB_WORDS for word in value)):
         message = f"'{key}' stands beside 'nodes:', not inside it"
         document.problem(("workflow", key), message, "indent it (and what is below it) like the other jobs")
-    elif near := get_close_matches(key, _KEYS, 1, 0.75):
+    elif near := get_close_matches(key, _FLOW_WORDS, 1, 0.75):
         document.problem(("workflow", key), f"'{key}' is not known here", f"did you mean '{near[0]}'?")
 
 
-def _nodes(document: yamltext.Document, body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    nodes = body.get("nodes")
-    if not isinstance(nodes, dict) or not nodes:
-        document.problem(("workflow", "nodes"), "there are no jobs", "write them below 'nodes:', indented")
-        raise SpecError(document.problems)
-    result = {}
-    for key, value in nodes.items():
-        path = ("workflow", "nodes", key)
-        if problem := bad_name(str(key)):
-            document.problem(path, problem, "use letters, digits, '-', '_', '.' and single blanks")
-        if value is not None and not isinstance(value, dict):
-            message = f"job '{key}' is a {_kind(value)}, not a list of attributes"
-            document.problem(path, message, "write 'script: …' or 'exec: …' below it, indented")
-            value = None
-        value = dict(value or {})
-        if str(value.get("name", key)) != str(key):
-            hint = f"write 'name: {key}' or leave the line out"
-            document.problem((*path, "name"), f"the name '{value['name']}' differs from its key '{key}'", hint)
-        result[str(key)] = value | {"name": str(key)}
-    return result
+def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, strict: bool) -> None:
+    path = ("workflow", "nodes", key)
+    for word in job.model_extra or {}:
+        near = get_close_matches(word, _JOB_WORDS, 1, 0.75)
+        unknown = f"job '{job.name}' has the unknown attribute '{word}'"
+        if word in LATER:
+            document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
+        elif word not in RUNTIME and (near or strict):
+            document.problem((*path, word), unknown, f"did you mean '{near[0]}'?" if near else "--strict allows none")
+    if job.name != key:
+        message = f"the name '{job.name}' differs from its key '{key}'"
+        document.problem((*path, "name"), message, f"write 'name: {key}' or leave the line out")
+    if job.kind == "local" and job.host not in HERE and job.host not in place.hostnames:
+        message = f"job '{job.name}' is local but names the host '{job.host}'"
+        document.problem((*path, "host"), message, "write 'kind: ssh' to run it there, or remove the host")
+    elif job.kind != "local" and not job.host:
+        document.problem((*path, "kind"), f"job '{job.name}' is of kind {job.kind} but names no host", "add 'host: …'")
 
 
-def _jobs(document: yamltext.Document, nodes: Mapping[str, dict[str, Any]], strict: bool) -> dict[str, Job]:
-    for key, value in nodes.items():
-        for word in value:
-            if word not in _JOB_WORDS and word not in RUNTIME:
-                _check_word(document, key, word, strict)
-    return dict(_models(document, _JOBS, nodes, ("workflow", "nodes")))
-
-
-def _check_word(document: yamltext.Document, job: str, word: str, strict: bool) -> None:
-    path = ("workflow", "nodes", job, word)
-    if word in LATER:
-        document.problem(path, f"'{word}' is not part of this version", "remove it, or use a later version")
-    elif near := get_close_matches(word, _JOB_WORDS, 1, 0.75):
-        document.problem(path, f"job '{job}' has the unknown attribute '{word}'", f"did you mean '{near[0]}'?")
-    elif strict:
-        document.problem(path, f"job '{job}' has the unknown attribute '{word}'", "validate --strict allows none")
-
-
-def _models(document: yamltext.Document, adapter: TypeAdapter[Any], value: Any, path: tuple[str, ...]) -> Any:
-    try:
-        return adapter.validate_python({key: item or {} for key, item in value.items()})
-    except ValidationError as error:
-        _note_errors(document, error, path)
-        bad = {entry["loc"][0] for entry in error.errors()}
-        return adapter.validate_python({key: item or {} for key, item in value.items() if key not in bad})
-
-
-def _note_errors(document: yamltext.Document, error: ValidationError, path: tuple[str, ...]) -> None:
-    seen = set()
-    for entry in error.errors(include_url=False):
-        steps = [step for step in entry["loc"] if not str(step).startswith(("function-", "constrained-", "tagged-"))]
-        where = document.at((*path, *steps))
-        if where in seen:  # the other branches of one union
-            continue
-        seen.add(where)
-        label = ".".join(str(step) for step in steps[:3] if step not in ("str", "int", "float", "bool"))
-        message = entry["msg"].removeprefix("Value error, ")
-        document.problem((*path, *steps), f"{label}: {message[:1].lower()}{message[1:]}", _got(entry.get("input")))
-
-
-def _got(value: Any) -> str:
-    text = repr(value)
-    return f"found {_kind(value)} {text if len(text) < 60 else text[:57] + '…'}"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "mapping", list: "list", str: "text", bool: "truth value", int: "number", float: "number"}
-    return names.get(type(value), "value")
-
-
-Sequenced = tuple[tuple[str, ...], tuple[object, ...]]
-
-
-def _sequences(document: yamltext.Document, value: Any) -> Iterable[Sequenced]:
-    path = ("workflow", "dependencies")
-    if value is None:
-        return
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, dict):  # as cloudmesh-cc itself saved them
-        for key, edge in value.items():
-            if isinstance(edge, dict) and edge.get("source") and edge.get("destination"):
-                yield (str(edge["source"]), str(edge["destination"])), (*path, key)
-            else:
-                document.problem((*path, key), f"dependency '{key}' lacks source and destination", "write '- a, b'")
-        return
-    for index, item in enumerate(value if isinstance(value, list) else [value]):
-        if isinstance(item, (dict, type(None))) or not isinstance(value, list):
-            document.problem((*path, index), "a dependency is a sequence of names", "write '- first, second, third'")
-            continue
-        parts = [str(part).strip() for part in item] if isinstance(item, list) else expand(str(item))
-        if "" in parts:
-            document.problem((*path, index), "a name is missing between two commas", "remove the extra comma")
-        yield tuple(part for part in parts if part), (*path, index)
-
-
-def _edges(document: yamltext.Document, sequences: Iterable[Sequenced], known: set[str]) -> tuple[graph.Edge, ...]:
+def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[graph.Edge, ...]:
+    """The edges of all dependencies and `after` attributes; unknown names and a cycle are noted."""
+    sequences: list[tuple[tuple[str, ...], tuple[object, ...]]] = [
+        (names, ("workflow", "dependencies", index)) for index, names in enumerate(flow.dependencies)
+    ]
+    for job in flow.nodes.values():
+        sequences += [((parent, job.name), ("workflow", "nodes", job.name, "after")) for parent in job.after]
     edges: dict[graph.Edge, tuple[object, ...]] = {}
     for names, path in sequences:
-        for name in dict.fromkeys(names):
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean '{near[0]}'?" if near else "declare it below 'nodes:'"
-                document.problem(path, f"the dependency names an unknown job '{name}'", hint)
+        for name in dict.fromkeys(name for name in names if name not in known):
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "declare it below 'nodes:'"
+            document.problem(path, f"the dependency names an unknown job '{name}'", hint)
         for edge in pairwise(names):
-            if set(edge) <= known:
+            if edge[0] in known and edge[1] in known:
                 edges.setdefault(edge, path)
     if loop := graph.cycle(sorted(known), list(edges)):
-        path = edges.get((loop[0], loop[1]), ())
+        path = edges[loop[0], loop[1]]
         document.problem(path, f"the dependencies form a cycle: {' → '.join(loop)}", "remove one of them")
     return tuple(edges)
 
 
-def _script(document: yamltext.Document, job: Job, place: Place) -> Job:
+def _with_script(document: yamltext.Document, job: Job, place: Place) -> Job:
     """Find the script of a job that names none, and refuse one that is not there or that cannot be executed."""
-    path = ("workflow", "nodes", job.name)
-    if job.exec is not None:
-        return job
-    if job.script is None:
-        found = next(
-            (job.name + end for end in ("", *SUFFIXES) if place.exists(job.name + end) and job.name + end), None
-        )
-        if found and found.endswith(SUFFIXES):
+    path = ("workflow", "nodes", job.name, "script")
+    beside = [job.name + suffix for suffix in ("", *SUFFIXES) if (job.name + suffix).endswith(SUFFIXES)]
+    if job.exec is None and job.script is None:
+        if found := next((script for script in beside if place.exists(script)), None):
             return job.model_copy(update={"script": found})
         if job.name not in MARKERS:
-            hint = f"add 'script:' or 'exec:', or put {job.name}.sh beside the workflow file"
+            hint = f"add 'script:' or 'exec:', or put {beside[0]} beside the workflow file"
             document.problem(path, f"job '{job.name}' has nothing to run", hint)
-    elif job.script.endswith(".ipynb"):
-        document.problem((*path, "script"), "notebooks are not part of this version", "use a .sh or .py script")
-    elif not job.script.endswith(SUFFIXES):
-        document.problem((*path, "script"), f"'{job.script}' is no .sh or .py file", "or run it with 'exec:'")
-    elif not place.exists(job.script):
+    elif job.script and job.script.endswith(".ipynb"):
+        document.problem(path, "notebooks are not part of this version", "use a .sh or .py script")
+    elif job.script and not job.script.endswith(SUFFIXES):
+        document.problem(path, f"'{job.script}' is no .sh or .py file", "run other programs by 'exec:'")
+    elif job.script and not place.exists(job.script):
         hint = "put it beside the workflow file or correct the name"
-        document.problem((*path, "script"), f"job '{job.name}': the script '{job.script}' does not exist", hint)
+        document.problem(path, f"job '{job.name}': the script '{job.script}' does not exist", hint)
     return job
 
 
-def _check_host(document: yamltext.Document, job: Job, place: Place) -> None:
-    path = ("workflow", "nodes", job.name)
-    foreign = job.host not in HERE and job.host not in place.hostnames
-    if job.kind == "local" and foreign:
-        message = f"job '{job.name}' is local but names the host '{job.host}'"
-        document.problem((*path, "host"), message, "write 'kind: ssh' to run it there, or remove the host")
-    if job.host.startswith("-"):
-        document.problem((*path, "host"), f"'{job.host}' is no host name", "a host name does not begin with '-'")
-
-
 def _check_names(document: yamltext.Document, jobs: Mapping[str, Job], params: Mapping[str, Any]) -> None:
-    """Every `{name}` in args and env must be an attribute, a param or an output of an earlier job."""
+    """Every `{name}` in args, env and params must be an attribute, a param or an output of a job."""
+    common = {*Job.model_fields, *params, "params"}
     for job in jobs.values():
-        known = {*Job.model_fields, *(job.model_extra or {}), *params, *job.params, *jobs, "params"}
         texts = [("args", index, text) for index, text in enumerate(job.args)]
-        for word, key, text in [*texts, *(("env", key, text) for key, text in job.env.items())]:
+        texts += [(word, key, text) for word in ("env", "params") for key, text in getattr(job, word).items()]
+        for word, key, text in texts:
             for name in template.names(text):
-                if name not in known and not any(name.startswith(f"{prefix}.") for prefix in known):
-                    near = get_close_matches(name, [str(k) for k in known], 1)
-                    hint = f"did you mean '{{{near[0]}}}'?" if near else "write {{ and }} for braces"
-                    where = ("workflow", "nodes", job.name, word, key)
-                    document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)
+                known = {*common, *(job.model_extra or {}), *job.params}
+                if name in known or any(head in known or head in jobs for head in template.heads(name)):
+                    continue
+                near = get_close_matches(name, map(str, known), 1)
+                hint = f"did you mean '{{{near[0]}}}'?" if near else "write {{ and }} for braces"
+                where = ("workflow", "nodes", job.name, word, key)
+                document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)

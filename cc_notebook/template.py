@@ -3,8 +3,6 @@
 A name is looked up step by step in mappings only, never as an attribute of an object.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 
@@ -22,6 +20,11 @@ def names(text: object) -> Iterator[str]:
             yield match[1].strip()
 
 
+def heads(name: str) -> list[str]:
+    """What stands before each dot of a name: `a.b.c` has the heads `a` and `a.b`."""
+    return [name[:place] for place, letter in enumerate(name) if letter == "."]
+
+
 def render(text: object, values: Mapping[str, object]) -> object:
     """`text` with each name replaced. One that is a single `{name}` keeps the value's type. Raises UnknownName."""
     if not isinstance(text, str):
@@ -32,18 +35,13 @@ def render(text: object, values: Mapping[str, object]) -> object:
 
 
 def lookup(name: str, values: Mapping[str, object]) -> object:
-    """The value of a dotted name; the longest prefix that is a key wins, so names with dots work too."""
+    """The value of a dotted name; the longest head that is a key wins, so names with dots work too."""
     if name in values:
         return values[name]
-    head, dot, _ = name.rpartition(".")
-    while dot:
+    for head in reversed(heads(name)):
         inner = values.get(head)
         if isinstance(inner, Mapping):
-            try:
-                return lookup(name[len(head) + 1 :], inner)
-            except UnknownName:
-                break
-        head, dot, _ = head.rpartition(".")
+            return lookup(name[len(head) + 1 :], inner)
     raise UnknownName(name)
 
 

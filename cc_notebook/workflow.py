@@ -1,20 +1,18 @@
 """The Python face: `Workflow` and `Job` with the article's methods. A thin layer over spec, runs and views."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from cc_notebook import graph, runs, spec, yamltext
+from cc_notebook import graph, model, runs, spec, yamltext
 from cc_notebook.errors import InputError, SpecError
-from cc_notebook.model import Workflow as Model
-from cc_notebook.runs import Run, RunSpec
+from cc_notebook.runs import Run
 
 if TYPE_CHECKING:
     import networkx
@@ -25,7 +23,7 @@ __all__ = ["Job", "Run", "Workflow"]
 class Job:
     """One job of a workflow as written: `job["label"]` is an attribute, `a >> [b, c] >> d` adds dependencies."""
 
-    def __init__(self, workflow: Workflow, name: str) -> None:
+    def __init__(self, workflow: "Workflow", name: str) -> None:
         self.workflow, self.name = workflow, name
 
     def __repr__(self) -> str:
@@ -34,12 +32,12 @@ class Job:
     def __getitem__(self, key: str) -> Any:
         return self.attributes[key]
 
-    def __rshift__(self, other: Job | Sequence[Job]) -> Job | Sequence[Job]:
+    def __rshift__(self, other: "Job | Sequence[Job]") -> "Job | Sequence[Job]":
         for job in [other] if isinstance(other, Job) else other:
             self.workflow.add_dependency(self.name, job.name)
         return other
 
-    def __rrshift__(self, others: Sequence[Job]) -> Job:
+    def __rrshift__(self, others: "Sequence[Job]") -> "Job":
         for job in others:
             self.workflow.add_dependency(job.name, self.name)
         return self
@@ -47,7 +45,7 @@ class Job:
     @property
     def attributes(self) -> dict[str, Any]:
         """What the workflow says about this job, by attribute name."""
-        return {"name": self.name, **self.workflow._nodes[self.name]}
+        return {"name": self.name, **self.workflow.nodes[self.name]}
 
 
 class Workflow:
@@ -58,18 +56,16 @@ class Workflow:
     """
 
     def __init__(self, name: str | Path | None = None, filename: str | Path | None = None) -> None:
-        if filename is None and name is not None and str(name).endswith((".yaml", ".yml")):
+        if filename is None and str(name).endswith((".yaml", ".yml")):
             name, filename = None, name
         self.filename = Path(filename).expanduser().absolute() if filename else None
         self.name = str(name or (self.filename.stem if self.filename else "workflow"))
-        if problem := spec.bad_name(self.name):
-            raise InputError(problem)
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
         if self.filename and (name is None or self.filename.exists()):
             self.load(self.filename)
 
     def __repr__(self) -> str:
-        return f"<Workflow {self.name}: {len(self.jobs)} jobs>"
+        return f"<Workflow {self.name}: {len(self.nodes)} jobs>"
 
     def __getitem__(self, name: str) -> Job:
         return self.job(name)
@@ -83,32 +79,31 @@ class Workflow:
         return self.filename.parent if self.filename else Path.cwd()
 
     @property
-    def jobs(self) -> dict[str, Job]:
-        """The jobs by name, in file order; `start` and `end` too if a dependency names them."""
-        names = [*self._nodes, *(m for m in spec.MARKERS if m not in self._nodes and m in self._named())]
-        return {name: Job(self, name) for name in names if name in self._nodes}
-
-    @property
-    def _nodes(self) -> dict[str, dict[str, Any]]:
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The attributes of each declared job, as written."""
         nodes: dict[str, dict[str, Any]] = self._body["nodes"]
         return nodes
 
-    def _named(self) -> set[str]:
-        return {name for sequence in self._body["dependencies"] for name in spec.expand(str(sequence))}
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """The declared jobs by name, in file order."""
+        return {name: Job(self, name) for name in self.nodes}
 
-    # ---- building -------------------------------------------------------------------------------------------------
+    def job(self, name: str) -> Job:
+        """The job with this name. Raises InputError with the nearest name if there is none."""
+        known(name, self.nodes, f"workflow '{self.name}' has no job")
+        return Job(self, name)
 
     def add_job(self, name: str | None = None, script: str | None = None, **attributes: Any) -> Job:
         """Add a job, or replace the one of that name; the attributes are those of the YAML file.
 
-        Without a name it is called as its script (or `filename`). Raises InputError for a wrong name or attribute.
+        Without a name it is called as its script (or `filename`). Raises SpecError for a wrong name or attribute.
         """
         script = script or attributes.pop("filename", None)
-        name = name or (Path(script).stem if script else "")
-        given = {"script": script, **attributes}
-        given = {key: value for key, value in given.items() if value is not None}
+        name = name or Path(script or "").stem
+        given = {key: value for key, value in {"script": script, **attributes}.items() if value is not None}
         spec.check_job(name, given)
-        self._nodes[name] = given
+        self.nodes[name] = given
         return Job(self, name)
 
     def add_dependency(self, source: str, destination: str) -> None:
@@ -118,55 +113,39 @@ class Workflow:
     def add_dependencies(self, dependency: str | Sequence[str]) -> None:
         """Add a sequence such as `"start, a, b, end"`; each job starts after the one before it."""
         text = dependency if isinstance(dependency, str) else ", ".join(dependency)
-        names = spec.expand(text)
-        if len(names) < 2 or "" in names:
+        try:
+            names = model.expand(text)
+        except ValueError as error:
+            raise InputError(f"'{text}': {error}") from None
+        if len(names) < 2:
             raise InputError(f"'{text}' is no dependency: write at least two names with commas between them")
         if text not in self._body["dependencies"]:
             self._body["dependencies"].append(text)
 
-    def job(self, name: str) -> Job:
-        """The job with this name. Raises InputError with the nearest name if there is none."""
-        if name not in self._nodes:
-            near = get_close_matches(name, self._nodes, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"its jobs are: {', '.join(list(self._nodes)[:10])}"
-            raise InputError(f"workflow '{self.name}' has no job '{name}'; {hint}")
-        return Job(self, name)
-
     def remove_job(self, name: str, state: bool = False) -> None:
         """Remove a job and its dependencies (`state` is accepted as in the article; runs keep what they did)."""
-        del self._nodes[self.job(name).name]
+        del self.nodes[self.job(name).name]
         pieces: list[str] = []
         for sequence in self._body["dependencies"]:
-            names, part = spec.expand(str(sequence)), list[str]()
-            if name not in names:
-                pieces.append(sequence)
-                continue
-            for other in [*names, name]:
-                if other != name:
-                    part.append(other)
-                    continue
-                pieces += [", ".join(part)] if len(part) > 1 else []
-                part = []
+            names = model.expand(sequence)
+            cuts = [-1, *(place for place, other in enumerate(names) if other == name), len(names)]
+            parts = [names[left + 1 : right] for left, right in pairwise(cuts)]
+            pieces += [", ".join(part) for part in parts if len(part) > 1] if name in names else [sequence]
         self._body["dependencies"] = pieces
 
-    # ---- files ----------------------------------------------------------------------------------------------------
-
-    def load(self, filename: str | Path, clear: bool = True) -> Workflow:
+    def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
         path = Path(filename).expanduser().absolute()
-        text = read_file(path)
-        document = yamltext.read(text, _shown(path))
-        model = spec.check(document, path.stem, place(path.parent))
+        document = yamltext.read(read_file(path), shown(path))
+        spec.check(document, path.stem, place(path.parent))
         body = _plain(document.value["workflow"])
-        if clear or self.filename is None:
-            self.filename = path
         if clear:
-            self._body = body
+            self._body, self.filename = body, path
         else:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
             self._body["dependencies"] += [d for d in body["dependencies"] if d not in self._body["dependencies"]]
-        runs.register(model.name, path)
+        runs.register(path.stem, path)
         return self
 
     def save(self, filename: str | Path | None = None) -> Path:
@@ -178,50 +157,34 @@ class Workflow:
         self.filename = self.filename or path
         return path
 
-    def model(self, strict: bool = False) -> Model:
+    def model(self) -> model.Workflow:
         """The workflow as a valid value. Raises SpecError with everything that is wrong."""
-        import yaml
-
-        text = yaml.safe_dump({"workflow": self._body}, sort_keys=False, allow_unicode=True)
-        return spec.parse(
-            text, _shown(self.filename) if self.filename else self.name, self.name, place(self.folder), strict
-        )
+        document = yamltext.Document(f"workflow '{self.name}'", {"workflow": self._body})
+        return spec.check(document, self.name, place(self.folder))
 
     @property
-    def graph(self) -> networkx.DiGraph[str]:
+    def graph(self) -> "networkx.DiGraph[str]":
         """The workflow as a networkx graph; a node's attributes are the job's."""
         import networkx
 
-        model = self.model()
+        value = self.model()
         result: networkx.DiGraph[str] = networkx.DiGraph(name=self.name)
-        result.add_nodes_from((name, job.model_dump(exclude_none=True)) for name, job in model.jobs.items())
-        result.add_edges_from(model.edges)
+        result.add_nodes_from((name, job.model_dump(exclude_none=True)) for name, job in value.jobs.items())
+        result.add_edges_from(value.edges)
         return result
 
     def sequential_order(self) -> list[str]:
         """The jobs in a topological order."""
-        model = self.model()
-        return graph.order(list(model.jobs), model.edges)
+        value = self.model()
+        return graph.order(list(value.jobs), value.edges)
 
     @property
     def table(self) -> str:
         """A table of the workflow in its newest run, or as it is written."""
         from cc_notebook.views import table
 
-        newest = self.newest()
+        newest = next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
         return table.text(table.rows(newest) if newest else table.written(self.model()))
-
-    # ---- running --------------------------------------------------------------------------------------------------
-
-    def newest(self) -> Run | None:
-        """The newest run of this workflow in this store."""
-        found = [run for run in runs.all_runs() if run.id.startswith(runs.safe(self.name) + "-")]
-        mine = (
-            run
-            for run in reversed(found)
-            if run.spec.folder == str(self.folder) and run.spec.workflow.name == self.name
-        )
-        return next(mine, None)
 
     def run(
         self,
@@ -229,7 +192,7 @@ class Workflow:
         *,
         max_parallel: int | None = None,
         sequential: bool = False,
-        order: Sequence[str] | None = None,
+        order: Sequence[str] = (),
         from_: str | None = None,
         only: str | Sequence[str] | None = None,
         new: bool = False,
@@ -239,16 +202,32 @@ class Workflow:
         `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken as
         there. An unfinished run of the same text and parameters is attached to, unless `new`.
         """
-        model = select(with_params(self.model(), params or {}), from_, [only] if isinstance(only, str) else only)
+        value = select(with_params(self.model(), params or {}), from_, [only] if isinstance(only, str) else only)
         if sequential or order:
-            model = model.model_copy(update={"scheduler": "topological"})
-        wanted = self._spec(model, order or (), max_parallel)
-        if not new and (unfinished := self._unfinished(wanted.source)):
-            print(
-                f"attached to the unfinished run {unfinished.id} (new=True, or --new, starts another)", file=sys.stderr
+            value = value.model_copy(update={"scheduler": "topological"})
+        if order and not _is_order(order, value):
+            raise InputError("the order must name every job once, each after the jobs that it depends on")
+        source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}".encode()).hexdigest()
+        for run in () if new else self._runs():
+            if not run.finished and run.spec.source == source:
+                print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
+                return run.resume()
+        run = runs.create(
+            runs.RunSpec(
+                run=runs.new_id(self.name),
+                workflow=value,
+                path=str(self.filename or ""),
+                folder=str(self.folder),
+                source=source,
+                order=tuple(order),
+                max_parallel=max_parallel,
+                machine=runs.machine_id(),
+                python=sys.executable,
+                path_variable=os.environ.get("PATH", ""),
+                variables=tuple(sorted(os.environ)),
+                created=runs.now(),
             )
-            return unfinished.resume()
-        run = runs.create(wanted)
+        )
         runs.start_engine(run)
         return run
 
@@ -260,7 +239,7 @@ class Workflow:
         filename: str | Path | None = None,
     ) -> Run | None:
         """Run one job after the other, in `order` or a topological one, and wait; see `run_parallel`."""
-        return self._run_and_wait(dryrun, show, filename, sequential=True, order=order)
+        return self._run_and_wait(dryrun, show, filename, sequential=True, order=order or ())
 
     def run_parallel(
         self,
@@ -281,7 +260,7 @@ class Workflow:
         from cc_notebook.views import picture, table
 
         if dryrun:
-            print(table.text(table.written(self.model(), options.get("order") or ())))
+            print(table.text(table.written(self.model(), options.get("order", ()))))
             return None
         run = self.run(**options)
         try:
@@ -293,29 +272,10 @@ class Workflow:
             picture.write(run.spec.workflow, run.refresh().jobs, Path(filename))
         return run
 
-    def _unfinished(self, source: str) -> Run | None:
-        mine = [run for run in runs.all_runs() if run.id.startswith(runs.safe(self.name) + "-")]
-        return next((run for run in reversed(mine) if not run.finished and run.spec.source == source), None)
-
-    def _spec(self, model: Model, order: Sequence[str], max_parallel: int | None) -> RunSpec:
-        names = list(model.jobs)
-        if order and (sorted(order) != sorted(names) or not _respects(order, model.edges)):
-            raise InputError("the order must name every job once, each after the jobs that it depends on")
-        source = hashlib.sha256(f"{self.folder}\0{model.model_dump_json()}\0{list(order)}".encode()).hexdigest()
-        return RunSpec(
-            run=runs.new_id(self.name),
-            workflow=model,
-            path=str(self.filename or ""),
-            folder=str(self.folder),
-            source=source,
-            order=tuple(order),
-            max_parallel=max_parallel,
-            machine=runs.machine_id(),
-            python=sys.executable,
-            path_variable=os.environ.get("PATH", ""),
-            variables=tuple(sorted(os.environ)),
-            created=runs.now(),
-        )
+    def _runs(self) -> list[Run]:
+        """The runs of workflows of this name, newest first."""
+        head = runs.new_id(self.name)[:-20]
+        return [run for run in reversed(runs.all_runs()) if run.id[:-20] == head]
 
 
 def place(folder: Path) -> spec.Place:
@@ -329,52 +289,58 @@ def read_file(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(yamltext.MAX_BYTES + 1)
-    except IsADirectoryError:
-        raise InputError(f"{_shown(path)} is a folder; name the workflow file in it") from None
     except OSError as error:
-        near = [str(found) for found in sorted(path.parent.glob("*.y*ml"))[:5]] if path.parent.is_dir() else []
-        hint = f"; there is {', '.join(map(_shown, map(Path, near)))}" if near else ""
-        raise InputError(f"{_shown(path)} cannot be read: {error.strerror}{hint}") from None
+        near = [shown(found) for found in sorted((path if path.is_dir() else path.parent).glob("*.y*ml"))[:5]]
+        hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
 
 
-def with_params(model: Model, given: Mapping[str, Any]) -> Model:
+def known(name: str, names: Mapping[str, object], message: str) -> None:
+    """Raises InputError with the nearest name if `name` is not one of `names`."""
+    if name not in names:
+        near = get_close_matches(name, names, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(list(names)[:10]) or 'none'}"
+        raise InputError(f"{message} '{name}'; {hint}")
+
+
+def with_params(value: model.Workflow, given: Mapping[str, Any]) -> model.Workflow:
     """The workflow with params set; texts are read as YAML. Raises InputError for an unknown name or another type."""
-    params = dict(model.params)
-    for key, value in given.items():
-        if key not in params:
-            near = get_close_matches(key, params, 1)
-            known = f"did you mean '{near[0]}'?" if near else f"it has: {', '.join(params) or 'none'}"
-            raise InputError(f"the workflow has no param '{key}'; {known}")
+    params = dict(value.params)
+    for key, new in given.items():
+        known(key, params, "the workflow has no param")
         default = params[key]
-        if isinstance(value, str) and not isinstance(default, str):
+        if isinstance(new, str) and not isinstance(default, str):
             try:
-                value = yamltext.read(value, f"param {key}").value
+                new = yamltext.read(new, f"param {key}").value
             except SpecError as error:
                 raise InputError(str(error)) from None
-        wider = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
-        if default is not None and type(value) is not type(default) and not wider:
-            raise InputError(f"param '{key}' is {type(default).__name__} {default!r}; {value!r} is not")
-        params[key] = value
-    return model.model_copy(update={"params": params})
+        wider = isinstance(default, float) and type(new) is int
+        if default is not None and type(new) is not type(default) and not wider:
+            raise InputError(f"param '{key}' is a {type(default).__name__} such as {default!r}; {new!r} is not")
+        params[key] = new
+    return value.model_copy(update={"params": params})
 
 
-def select(model: Model, from_: str | None, only: Sequence[str] | None) -> Model:
+def select(value: model.Workflow, from_: str | None, only: Sequence[str] | None) -> model.Workflow:
     """The part of a workflow that is to run. Raises InputError for a name that it does not have."""
     if from_ is None and only is None:
-        return model
-    for name in [from_] if from_ is not None else only or ():
-        if name not in model.jobs:
-            near = get_close_matches(name, model.jobs, 1)
-            raise InputError(f"there is no job '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
-    _, children = graph.relatives(model.jobs, model.edges)
-    chosen = graph.reach([from_], children) if from_ is not None else set(only or ())
-    jobs = {name: job for name, job in model.jobs.items() if name in chosen}
-    return model.model_copy(update={"jobs": jobs, "edges": tuple(e for e in model.edges if set(e) <= chosen)})
+        return value
+    for name in [*([from_] if from_ else []), *(only or ())]:
+        known(name, value.jobs, "there is no job")
+    chosen = graph.reach([from_], graph.relatives(value.jobs, value.edges)[1]) if from_ else set(value.jobs)
+    chosen &= set(only) if only else chosen
+    jobs = {name: job for name, job in value.jobs.items() if name in chosen}
+    return value.model_copy(update={"jobs": jobs, "edges": tuple(e for e in value.edges if set(e) <= chosen)})
 
 
-def _respects(order: Sequence[str], edges: Sequence[graph.Edge]) -> bool:
+def shown(path: Path) -> str:
+    """A path as short as it can be told: relative if it is below the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _is_order(order: Sequence[str], value: model.Workflow) -> bool:
     rank = {name: place for place, name in enumerate(order)}
-    return all(rank[parent] < rank[child] for parent, child in edges)
+    return sorted(order) == sorted(value.jobs) and all(rank[a] < rank[b] for a, b in value.edges)
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:
@@ -382,12 +348,6 @@ def _plain(body: dict[str, Any]) -> dict[str, Any]:
     nodes = {str(name): dict(node or {}) for name, node in body["nodes"].items()}
     given = body.get("dependencies") or []
     if isinstance(given, dict):
-        given = [f"{edge['source']}, {edge['destination']}" for edge in given.values()]
-    listed = [given] if isinstance(given, str) else given
-    texts = [", ".join(map(str, item)) if isinstance(item, list) else str(item) for item in listed]
-    return {**body, "nodes": nodes, "dependencies": texts}
-
-
-def _shown(path: Path) -> str:
-    """A path as short as it can be told: relative if it is below the current folder."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+        given = [[edge["source"], edge["destination"]] for edge in given.values()]
+    texts = [", ".join(map(str, item)) if isinstance(item, list) else str(item) for item in given]
+    return {**body, "nodes": nodes, "dependencies": [given] if isinstance(given, str) else texts}

@@ -1,10 +1,8 @@
 """YAML text to plain values, with the position of every value; all that is wrong is reported at once.
 
-Only `true` and `false` are booleans (so `on:` and `no:` are words) and dates stay text. Equal keys, alias bombs and
-files over 2 MB are refused. It knows nothing of workflows.
+Only `true` and `false` are booleans (so `on:` and `no:` are words) and dates stay text. Equal keys, alias bombs, deep
+nesting and files over 2 MB are refused. It knows nothing of workflows.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Sequence
@@ -16,8 +14,8 @@ import yaml
 from cc_notebook.errors import Problem, SpecError
 
 MAX_BYTES = 2_000_000
-MAX_VALUES = 2_000_000
-MAX_DEPTH = 100
+MAX_ALIASED = 100_000  # values that all aliases together may stand for
+MAX_DEPTH = 100  # PyYAML's C composer overflows its stack at some tens of thousands
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -30,17 +28,17 @@ class _Loader(_Base):  # type: ignore[misc]  # the C loader where PyYAML has one
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
 
 @dataclass
 class Document:
-    """A parsed file: `value` in plain Python types, and where each part stands."""
+    """A parsed file: `value` in plain Python types, `node` for where each part stands (None: it came from no text)."""
 
     file: str
     value: Any
-    node: Any
+    node: Any = None
     problems: list[Problem] = field(default_factory=list)
 
     def at(self, path: Sequence[object]) -> tuple[int, int]:
@@ -49,15 +47,13 @@ class Document:
         for step in path:
             if isinstance(node, yaml.MappingNode):
                 found = next((pair for pair in node.value if str(pair[0].value) == str(step)), None)
-                if found is None:
-                    break
-                mark, node = found[0].start_mark, found[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                mark = node.start_mark
             else:
+                entries = enumerate(node.value if isinstance(node, yaml.SequenceNode) else [])
+                found = next(((entry, entry) for index, entry in entries if index == step), None)
+            if found is None:
                 break
-        return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            mark, node = found[0].start_mark, found[1]
+        return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
     def problem(self, path: Sequence[object], message: str, hint: str = "") -> None:
         """Note one problem at the place of `path`."""
@@ -69,16 +65,15 @@ def read(text: str | bytes, file: str) -> Document:
     plain = _decode(text, file)
     loader = _Loader(plain)
     try:
-        _refuse_depth(plain, file)
+        _refuse_bombs(plain, file)
         node = loader.get_single_node()
         document = Document(file, None, node)
-        _check(document)
-        if not document.problems:
-            document.value = loader.construct_document(node) if node else None
+        _check_keys(document)
+        document.value = loader.construct_document(node) if node and not document.problems else None
     except yaml.YAMLError as error:
         raise SpecError([_explain(error, plain, file)]) from None
-    except (ValueError, TypeError, RecursionError) as error:  # an impossible number, a list as a key, a loop of aliases
-        raise SpecError([Problem(file, 1, 1, f"a value cannot be read: {error}")]) from None
+    except ValueError as error:
+        raise SpecError([Problem(file, 1, 1, f"a value cannot be read: {error}", "put it in quotes")]) from None
     finally:
         loader.dispose()
     if document.problems:
@@ -87,76 +82,60 @@ def read(text: str | bytes, file: str) -> Document:
 
 
 def _decode(text: str | bytes, file: str) -> str:
-    size = len(text if isinstance(text, bytes) else text.encode(errors="replace"))
-    if size > MAX_BYTES:
-        raise SpecError([Problem(file, 1, 1, f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}", "split it")])
-    if isinstance(text, str):
-        return text.removeprefix("\ufeff")
+    data = text if isinstance(text, bytes) else text.encode(errors="replace")
+    if len(data) > MAX_BYTES:
+        raise SpecError([Problem(file, 1, 1, f"the file has more than {MAX_BYTES:,} bytes", "split it")])
     try:
-        return text.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        column = error.start - text.rfind(b"\n", 0, error.start)
+        line, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
         raise SpecError([Problem(file, line, column, "this byte is not UTF-8", "save the file as UTF-8")]) from None
 
 
-def _refuse_depth(text: str, file: str) -> None:
-    """The C parser's composer overflows its stack on deep nesting: count it, by events, where it is possible at all."""
-    if max(text.count("["), text.count("{"), text.count("- -")) < MAX_DEPTH:
+def _refuse_bombs(text: str, file: str) -> None:
+    """Count, by events and before anything is built, how deep values nest and for how many values aliases stand."""
+    if not any(sign in text for sign in "*&[{") and "- -" not in text:
         return
-    depth = 0
+    opened: list[str | None] = []  # the anchor of each collection that is open
+    sizes: dict[str, int] = {}
+    total = 0
     for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            mark: Any = event.start_mark
-            raise SpecError([Problem(file, mark.line + 1, mark.column + 1, "this is nested too deeply", "flatten it")])
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.CollectionEndEvent):
+            opened.pop()
+            continue
+        for name in filter(None, opened):
+            sizes[name] += 1
+        if isinstance(event, yaml.AliasEvent):
+            total += sizes.get(str(anchor), 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append(anchor)
+            sizes |= {anchor: 1} if anchor else {}
+        nested = isinstance(event, yaml.AliasEvent) and any(opened)
+        if nested or total > MAX_ALIASED or len(opened) > MAX_DEPTH:
+            what = "nested too deeply" if len(opened) > MAX_DEPTH else "an alias that grows without end"
+            line, column = event.start_mark.line + 1, event.start_mark.column + 1  # type: ignore[union-attr]
+            raise SpecError([Problem(file, line, column, f"this is {what}", "write the values out, one by one")])
 
 
-def _check(document: Document) -> None:
-    """Equal keys, list or mapping keys, and how many values the aliases expand to; without recursion."""
-    if document.node is None:
-        return
-    sizes: dict[int, int] = {}
-    stack: list[tuple[Any, bool]] = [(document.node, False)]
-    open_nodes: set[int] = set()
+def _check_keys(document: Document) -> None:
+    stack = [document.node] if document.node else []
     while stack:
-        node, leaving = stack.pop()
-        if isinstance(node, yaml.ScalarNode) or (id(node) in sizes and not leaving):
-            continue
-        mapping = isinstance(node, yaml.MappingNode)
-        children = [part for pair in node.value for part in pair] if mapping else node.value
-        if leaving:
-            open_nodes.discard(id(node))
-            sizes[id(node)] = 1 + sum(sizes.get(id(child), 1) for child in children)
-            if sizes[id(node)] > MAX_VALUES:
-                _note(document, node, "the aliases of this value expand to millions of values", "write it out")
-                return
-            continue
-        if id(node) in open_nodes:
-            _note(document, node, "this value contains itself", "remove the alias (*name)")
-            return
-        open_nodes.add(id(node))
-        stack.append((node, True))
-        stack.extend((child, False) for child in children)
-        if mapping:
-            _check_keys(document, node)
-
-
-def _check_keys(document: Document, node: Any) -> None:
-    seen: dict[str, int] = {}
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            _note(document, key, "a list or mapping cannot be a key", "write a plain word before the colon")
-        elif key.value in seen:
-            hint = f"the first is in line {seen[key.value]}: rename or remove one"
-            _note(document, key, f"the key '{key.value}' is there twice", hint)
-        else:
-            seen[key.value] = key.start_mark.line + 1
-
-
-def _note(document: Document, node: Any, message: str, hint: str) -> None:
-    mark = node.start_mark
-    document.problems.append(Problem(document.file, mark.line + 1, mark.column + 1, message, hint))
+        node = stack.pop()
+        if isinstance(node, yaml.SequenceNode):
+            stack += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen: dict[str, tuple[int, int]] = {}
+            for key, value in node.value:
+                line, column = place = key.start_mark.line + 1, key.start_mark.column + 1
+                if not isinstance(key, yaml.ScalarNode):
+                    message, hint = "a list or mapping cannot be a key", "write a plain word before the colon"
+                    document.problems.append(Problem(document.file, line, column, message, hint))
+                elif seen.setdefault(key.value, place) != place:
+                    message = f"the key '{key.value}' is there twice"
+                    hint = f"the first is in line {seen[key.value][0]}: rename or remove one"
+                    document.problems.append(Problem(document.file, line, column, message, hint))
+                stack.append(value)
 
 
 def _explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
@@ -166,8 +145,7 @@ def _explain(error: yaml.YAMLError, text: str, file: str) -> Problem:
         line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
         return Problem(file, line, column, "this character is not allowed in YAML", "remove it")
     line, column = mark.line + 1, mark.column + 1
-    lines = text.splitlines()
-    shown = lines[mark.line] if mark.line < len(lines) else ""
+    shown = (text.split("\n")[mark.line : mark.line + 1] or [""])[0]
     if "\t" in shown[: len(shown) - len(shown.lstrip())]:
         return Problem(file, line, shown.index("\t") + 1, "a tab is used for indentation", "use blanks")
     what = str(getattr(error, "problem", None) or error).replace("\n", " ")

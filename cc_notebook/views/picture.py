@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cc_notebook.errors import InputError
-from cc_notebook.model import Workflow
-from cc_notebook.spec import MARKERS
+from cc_notebook.model import MARKERS, Workflow
 from cc_notebook.state import JobStatus
 from cc_notebook.views.table import SYMBOLS, clean
 

@@ -95,7 +95,8 @@ def written(flow: Workflow, order: Sequence[str] = ()) -> list[Row]:
 def text(lines: Sequence[Row], width: int = 120) -> str:
     """The table as plain text."""
     out = StringIO()
-    Console(file=out, width=width, color_system=None).print(_table(lines))
+    told = [Text(f"{row.name}: {row.reason}") for row in lines if row.reason]
+    Console(file=out, width=width, color_system=None).print(_table(lines), *told, sep="\n")
     return out.getvalue()
 
 
@@ -137,11 +138,9 @@ def _whole(run: Run, height: int) -> Group:
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
     counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
-    parts: list[RenderableType] = [
-        _table(shown),
-        _bar(view),
-        Text(f"{run.id}: {view.state} — {counts}{hidden}", STYLES.get(view.state, "")),
-    ]
+    total = Text(f"{run.id}: {view.state} — {counts}{hidden}", STYLES.get(view.state, ""))
+    told = [Text(clean(f"{SYMBOLS[row.state]} {row.name}: {row.reason}")) for row in shown if row.reason]
+    parts: list[RenderableType] = [_table(shown), *told, _bar(view), total]
     parts += [Text(clean(line)) for line in (view.reason, run.note()) if line]
     return Group(*parts)
 
@@ -161,7 +160,7 @@ def _bar(view: RunState) -> Table:
 
 def _table(lines: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("ID", "Name", "Status", "Host", "Progress", "Time", "Script", ""):
+    for column in ("ID", "Name", "Status", "Host", "Progress", "Time", "Script"):
         fixed = column in ("ID", "Status", "Progress", "Time")
         right = column in ("ID", "Time")
         table.add_column(
@@ -171,7 +170,7 @@ def _table(lines: Sequence[Row]) -> Table:
         state = Text(f"{SYMBOLS[row.state]} {row.state}", STYLES.get(row.state, ""))
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%")
-        cells = [Text(clean(part)) for part in (row.elapsed, row.script, row.reason)]
+        cells = [Text(clean(part)) for part in (row.elapsed, row.script)]
         table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
     return table
 

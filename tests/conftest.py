@@ -1,0 +1,75 @@
+"""Fixtures for every test: a store of its own, workflow folders, and `--every` for the sweeps."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REQUIRE_REAL = bool(os.environ.get("CC_REQUIRE_REAL"))
+
+
+def pytest_addoption(parser):
+    """`--every=1` visits every point of a sweep."""
+    parser.addoption("--every", type=int, default=10, help="visit every N-th point of a sweep")
+
+
+@pytest.fixture
+def every(request):
+    """The stride of sweeps."""
+    return request.config.getoption("--every")
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """A store of its own for each test."""
+    home = tmp_path / "store"
+    monkeypatch.setenv("CC_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty workflow folder that is the current one; `folder.joinpath("w.yaml")` is where the workflow goes."""
+    path = tmp_path / "work"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture
+def cc(folder):
+    """Run the command line in the workflow folder, as a user's shell would."""
+
+    def call(*words, **options):
+        command = [sys.executable, "-m", "cc_notebook.cli", *map(str, words)]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, **options)
+
+    return call
+
+
+def need(program, found):
+    """Skip visibly, or fail where the real parts are required, if a program is missing."""
+    if not found and REQUIRE_REAL:
+        pytest.fail(f"{program} is required (CC_REQUIRE_REAL) and not there: run tests/setup.sh")
+    if not found:
+        pytest.skip(f"{program} is not installed: run tests/setup.sh")
+
+
+def until(condition, timeout=20.0):
+    """Wait for a condition of another process; fail with what it last said."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.01)
+    raise AssertionError(f"still {condition()!r} after {timeout} s")
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """A file in the workflow folder."""
+    path = folder / name
+    path.write_text(text)
+    return path
