@@ -97,6 +97,10 @@ class Plan:
         if name not in self.queue(name):
             self._insert(name)
 
+    def first(self, host: str) -> int:
+        """The place in the order of the first runnable job of a host."""
+        return self.rank[self.runnable[host][0]] if self.runnable[host] else len(self.rank)
+
     def queue(self, name: str) -> list[str]:
         """The runnable jobs of the host that runs `name`."""
         return self.runnable.setdefault(self.place(self.jobs[name]), [])
@@ -128,8 +132,8 @@ def topological(runnable: Sequence[str], running: Sequence[str], free: int) -> S
 
 def wants_retry(job: Job, status: JobStatus, ending: str, code: int | None) -> bool:
     """True if an attempt that ended so is to be followed by another."""
-    on = job.retry.on
-    return status.tries <= job.retry.max and (not on or ending in on or code in on or "failed" in on)
+    on, also = job.retry.on, "node_fail" if ending in ("lost", "restarted", "start") else "failed"
+    return status.tries <= job.retry.max and (not on or any(word in on for word in (ending, code, also)))
 
 
 def resettable(names: Iterable[str], statuses: Mapping[str, JobStatus], plan: Plan) -> list[str]:

@@ -28,7 +28,8 @@ class Surroundings:
 def attempt_of(job: Job, run: str, number: int) -> Attempt:
     """The name tags of the n-th try: the token is what its processes carry and what a batch system knows it by."""
     folder = job_folder(job.name)
-    return Attempt(job.name, number, f"cc-{run}-{folder}-{number}", f"{folder}/{number}", job.pattern)
+    token = f"cc-{run}-{folder}-{number}."  # the dot ends it: no token is the beginning of another
+    return Attempt(job.name, number, token, f"{folder}/{number}", job.pattern)
 
 
 def values_of(job: Job, params: Mapping[str, object], outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

@@ -61,6 +61,17 @@ class Request:
     state: str = ""
     id: str = field(default_factory=lambda: f"{time.time_ns()}-{secrets.token_hex(4)}")
 
+    @classmethod
+    def read(cls, path: Path) -> Request:
+        """A request from its file. Raises InputError if it is none."""
+        try:
+            data = json.loads(path.read_bytes())
+            if data["type"] not in ("cancel", "pause", "resume", "retry", "mark"):
+                raise ValueError(data["type"])
+            return cls(data["type"], tuple(map(str, data["jobs"])), str(data["state"]), path.stem)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path.name} is no request: {error}") from None
+
 
 def home() -> Path:
     """The store's folder: `CC_HOME`, or `cc` in Jupyter's data directory; made for its owner alone."""

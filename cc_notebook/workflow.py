@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cc_notebook import graph, model, runs, spec, yamltext
+from cc_notebook import engine, graph, hosts, model, runs, spec, yamltext
 from cc_notebook.errors import InputError, SpecError
 from cc_notebook.runs import Run
 
@@ -207,6 +207,8 @@ class Workflow:
             value = value.model_copy(update={"scheduler": "topological"})
         if order and not _is_order(order, value):
             raise InputError("the order must name every job once, each after the jobs that it depends on")
+        hosts.supported(value)
+        engine.scheduler(value.scheduler, str(self.folder))
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}".encode()).hexdigest()
         for run in () if new else self._runs():
             if not run.finished and run.spec.source == source:

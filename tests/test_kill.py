@@ -133,10 +133,9 @@ def test_request_survives_the_death_of_the_engine(folder, monkeypatch):
     monkeypatch.setattr(runs.Run, "_answer", lambda self, request: None)
     flow = Workflow(name="w")
     flow.add_job("a", exec=LEDGER)
-    run = flow.run().pause()
+    run = flow.run().pause().cancel()
     for point in (8, 10, 12):
         engine(run, kill_at=point)
-    run.cancel()
     assert engine(run) == 0
     assert run.state == "cancelled" and not (folder / "ledger").exists()
     kinds = [json.loads(line)["type"] for line in (run.folder / "events.jsonl").read_text().splitlines()]

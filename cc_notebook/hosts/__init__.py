@@ -1,29 +1,52 @@
 """Machines that run jobs. `make` is the only place that knows which class serves which kind."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cc_notebook import model
+from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Attempt, Host
 from cc_notebook.hosts.local import LocalHost
-from cc_notebook.model import Job
+from cc_notebook.hosts.remote import RemoteHost
+from cc_notebook.hosts.transport import openssh
 
 if TYPE_CHECKING:
     from cc_notebook.runs import RunSpec
 
-__all__ = ["Attempt", "Host", "make", "name_of"]
+__all__ = ["Attempt", "Host", "make", "name_of", "settings", "supported"]
+
+KINDS = ("local", "ssh")  # the pairs of transport and queue that this version has
 
 
-def name_of(job: Job) -> str:
-    """The key of the host that runs a job: `local`, or `kind:host`."""
-    return "local" if job.kind == "local" else f"{job.kind}:{job.host}"
+def name_of(job: model.Job) -> str:
+    """The key of the host that runs a job: `local`, or kind, user and host."""
+    return "local" if job.kind == "local" else f"{job.kind}:{job.user}@{job.host}"
 
 
-def make(spec: RunSpec, folder: Path, name: str) -> Host:
+def supported(flow: model.Workflow) -> None:
+    """Raises InputError, before anything starts, for a job of a kind that this version cannot run."""
+    for job in flow.jobs.values():
+        if job.kind not in KINDS:
+            raise InputError(
+                f"job '{job.name}': kind {job.kind} is not part of this version; it has {', '.join(KINDS)}"
+            )
+
+
+def settings(spec: "RunSpec", job: model.Job) -> model.Host:
+    """What the workflow's `hosts:` says about a job's host; an ssh alias needs nothing there."""
+    return spec.workflow.hosts.get(job.host, model.Host())
+
+
+def make(spec: "RunSpec", folder: Path, name: str) -> Host:
     """The host of this name for one run."""
-    limit = spec.max_parallel or spec.workflow.max_parallel or os.cpu_count() or 1
-    env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
-    results = Path(spec.folder) / f"{spec.workflow.name}-runs" / spec.run
-    return LocalHost(folder, folder.parent.parent / "slots", limit, env, results)
+    most = spec.max_parallel or spec.workflow.max_parallel
+    if name == "local":
+        env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
+        results = Path(spec.folder) / f"{spec.workflow.name}-runs" / spec.run
+        return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, results)
+    job = next(job for job in spec.workflow.jobs.values() if name_of(job) == name)
+    host = settings(spec, job)
+    user, address = job.user or host.user, host.address or job.host
+    line = openssh(address, user, host.port, host.ssh_config, str(folder.parent.parent / "ssh"))
+    return RemoteHost(line, host.workdir, spec.run, most or host.max_parallel or 8)

@@ -27,11 +27,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An attempt and the small files, by name, that its folder is made of; `inputs` are copied for an isolated one."""
+    """An attempt, the small files by name that its folder is made of, and what goes into its working directory.
+
+    `inputs` maps paths here to names there. A remote host gets them always, a local one for an isolated attempt.
+    """
 
     attempt: Attempt
     files: dict[str, str]
     inputs: dict[str, str] = field(default_factory=dict)
+    isolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

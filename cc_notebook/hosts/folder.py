@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cc_notebook import protocol
-from cc_notebook.hosts.base import Launch, read_folder
+from cc_notebook.hosts.base import Launch
 
 CHUNK = 1 << 20  # bytes of one read of a log
 BUDGET = 8 << 20  # bytes of one log read per look
@@ -17,20 +17,23 @@ MAX_LINES = 10_000  # lines of one look that are looked at
 
 
 def make(folder: Path, launch: Launch) -> None:
-    """Write the attempt's files, the ticket last: a folder with a ticket is whole. A claimed one is left alone."""
-    folder.parent.mkdir(exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    known = read_folder(os.listdir(folder))
-    if known.claim_name or known.engine_took_it:
+    """Make the attempt's folder under another name, then rename it: it is whole or not there, and made only once.
+
+    Made again, it could hand out a second ticket just when a wrapper has taken the first.
+    """
+    if folder.exists():
         return
-    for name, text in launch.files.items():
-        write(folder / name, text)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True, mode=0o700)
+    part.mkdir(mode=0o700)
+    for name, text in {**launch.files, "state.running": "", "ticket": ""}.items():
+        write(part / name, text)
     for source, name in launch.inputs.items():
-        target = folder / "files" / name
+        target = part / "files" / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copy2(source, target)
-    write(folder / "state.running", "")
-    write(folder / "ticket", "")
+    os.rename(part, folder)
 
 
 def write(path: Path, text: str) -> None:

@@ -103,7 +103,7 @@ class LocalHost:
             with suppress(OSError):  # a full disk: this engine still knows, a later one sees a signal
                 (live.folder / "cancel").touch(mode=0o600)
             take_ticket(live.folder)
-            self._doom(live)
+            self._doom(live, GRACE)
         self._signal(self._left())
         self._look_within(SOON)
 
@@ -178,7 +178,7 @@ class LocalHost:
             live.child.returncode = 0  # running on without us is meant: no ResourceWarning
         self._live.pop((live.attempt.job, live.attempt.number), None)
 
-    def _doom(self, live: _Live, grace: float = GRACE, cancelled: bool = True) -> None:
+    def _doom(self, live: _Live, grace: float, cancelled: bool = True) -> None:
         live.cancelled = live.cancelled or cancelled
         live.kill_at = live.kill_at or time.monotonic() + grace
         self._look_within(0)
@@ -206,7 +206,7 @@ class LocalHost:
             return [self._end(live, "lost", "the attempt's folder is gone")]
         folder = read_folder(names)
         if "cancel" in names and not live.kill_at:  # an earlier engine began it
-            self._doom(live)
+            self._doom(live, GRACE)
             return []
         if folder.ending:
             return self._recorded(live, folder, left)

@@ -31,7 +31,7 @@ def _hook(event, arguments):
     if event not in _WATCHED:
         return
     if event == "open":
-        path, mode, flags = arguments
+        path, _, flags = arguments
         writes = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
         if not writes or not isinstance(path, (str, bytes)) or "/runs/" not in os.fsdecode(path):
             return

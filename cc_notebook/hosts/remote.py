@@ -1,0 +1,243 @@
+"""Jobs on another machine: one worker thread, one script a round trip, for any transport and queue.
+
+The script starts, cancels and looks; all of it may be done twice, so an answer that was lost does no harm.
+"""
+
+import os
+import queue
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cc_notebook import protocol
+from cc_notebook.errors import UnavailableError
+from cc_notebook.hosts.base import LOST, Attempt, Claim, Launch, Observation, read_folder
+from cc_notebook.hosts.transport import Transport
+from cc_notebook.queues import direct
+
+HERE = Path(__file__).parent
+TIMEOUT = 30.0  # seconds until an answer counts as lost
+RESTART = 3.0  # seconds until a wrapper that did not claim its attempt is started again
+GRACE = 5.0  # seconds between TERM and KILL
+BACK_OFF = (0.05, 2.0)  # seconds between two looks while nothing changes, first and last
+
+
+@dataclass(slots=True)
+class _Live:
+    attempt: Attempt
+    launch: Launch | None = None  # to be started, until an answer shows that it was claimed
+    again: float = 0.0  # when an unclaimed one is started once more
+    claim: Claim | None = None
+    cancelled: float = 0.0  # when TERM becomes KILL; 0: nobody wants it dead
+    offset: int = 0
+    bereft: int = 0  # looks at which no process was there and no record
+
+
+@dataclass(slots=True)
+class _Look:
+    """The answer about one attempt."""
+
+    gone: bool = False
+    names: list[str] = field(default_factory=list)
+    left: int | None = None
+    times: list[float] = field(default_factory=list)
+    size: int = 0
+    lines: list[str] = field(default_factory=list)
+
+
+class RemoteHost:
+    """Runs attempts in `workdir/run` of the machine behind `transport`, at most `limit` at a time."""
+
+    def __init__(self, transport: Transport, workdir: str, run: str, limit: int) -> None:
+        self.transport, self.limit, self.trouble = transport, limit, ""
+        head = '"$HOME"/' if workdir.startswith("~/") else ""
+        self._run_dir = head + shlex.quote(f"{workdir.removeprefix('~/')}/{run}")
+        self._live: dict[str, _Live] = {}
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        self._bell, self._ring = os.pipe()
+        self._wake, self._closed, self._busy = threading.Event(), False, 0
+        os.set_blocking(self._bell, False)
+        threading.Thread(target=self._work, name=f"host {run}", daemon=True).start()
+
+    def free(self) -> int:
+        """See Host.free."""
+        return max(0, self.limit - self._busy)
+
+    def reserve(self) -> bool:
+        """See Host.reserve."""
+        return True
+
+    def start(self, launches: Sequence[Launch]) -> None:
+        """See Host.start; trouble on the line is met with another try."""
+        self._tell([_Live(launch.attempt, launch) for launch in launches])
+
+    def watch(self, attempts: Sequence[Attempt]) -> None:
+        """See Host.watch."""
+        self._tell([_Live(attempt) for attempt in attempts])
+
+    def cancel(self, attempts: Sequence[Attempt]) -> None:
+        """See Host.cancel."""
+
+        def change() -> None:
+            for attempt in attempts:
+                if live := self._live.get(attempt.folder):
+                    live.cancelled = live.cancelled or time.monotonic() + GRACE
+
+        self._inbox.put(change)
+        self._wake.set()
+
+    def observe(self) -> list[Observation]:
+        """See Host.observe."""
+        try:
+            os.read(self._bell, 4096)
+        except BlockingIOError:
+            return []
+        found = []
+        while not self._outbox.empty():
+            found.append(self._outbox.get())
+        self._busy -= sum(bool(seen.ending) for seen in found)
+        return found
+
+    def wakers(self) -> list[int]:
+        """See Host.wakers."""
+        return [self._bell]
+
+    def patience(self) -> float:
+        """See Host.patience."""
+        return 3600.0
+
+    def close(self) -> None:
+        """See Host.close. A worker that hangs in a call is left behind with its connection."""
+        self._closed = True
+        self._wake.set()
+
+    def _tell(self, lives: list[_Live]) -> None:
+        self._busy += len(lives)
+        self._inbox.put(lambda: self._live.update({live.attempt.folder: live for live in lives}))
+        self._wake.set()
+
+    # ---- the worker's thread ----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        pause = BACK_OFF[0]
+        while not self._closed:
+            self._wake.clear()
+            while not self._inbox.empty():
+                self._inbox.get()()
+                pause = BACK_OFF[0]
+            if self._live and self._round_trip():
+                pause = BACK_OFF[0]
+            self._wake.wait(pause if self._live else None)
+            pause = min(pause * 1.5, BACK_OFF[1])
+        self.transport.close()
+
+    def _round_trip(self) -> bool:
+        """One script for everything; True if it brought news."""
+        lives = list(self._live.values())
+        try:
+            answer = self.transport.run(self._script(lives), TIMEOUT)
+            if "cc-end" not in answer.out.splitlines()[-1:]:
+                last = (answer.err.strip().splitlines() or ["no answer"])[-1]
+                raise UnavailableError(f"the machine's answer is not whole (exit code {answer.code}): {last}")
+        except UnavailableError as error:
+            self.trouble = str(error)
+            return False
+        self.trouble = ""
+        looks = _parse(answer.out.splitlines())
+        found = [seen for live in lives if (look := looks.get(live.attempt.folder)) for seen in self._see(live, look)]
+        for seen in found:
+            self._outbox.put(seen)
+        if found and not self._closed:
+            os.write(self._ring, b"!")
+        return bool(found)
+
+    def _script(self, lives: Iterable[_Live]) -> str:
+        parts = [f"cc_run={self._run_dir}", "umask 077", (HERE / "resource.sh").read_text()]
+        if any(live.launch for live in lives):
+            parts.append('mkdir -p "$cc_run/stub" "$cc_run/files"')
+            parts += [_file('"$cc_run"/wrapper.sh', (HERE / "wrapper.sh").read_text())]
+            parts += [_file('"$cc_run"/stub/cc_notebook.py', (HERE.parent / "report.py").read_text())]
+        for live in lives:
+            folder, token = shlex.quote(live.attempt.folder), shlex.quote(live.attempt.token)
+            if live.launch and not live.cancelled and time.monotonic() >= live.again:
+                live.again = time.monotonic() + RESTART
+                parts.append(_start(live.launch, folder))
+            if live.cancelled:
+                number = "KILL" if time.monotonic() > live.cancelled else "TERM"
+                parts.append(f"cc_end {folder} {token} {number}")
+            parts.append(f"cc_look {folder} {token} {live.offset}")
+        return "{\n" + "\n".join(parts) + "\necho; echo cc-end\n}\n"
+
+    def _see(self, live: _Live, look: _Look) -> list[Observation]:
+        folder, seen = read_folder(look.names), Observation(live.attempt.job, live.attempt.number)
+        if look.gone or not look.names:
+            if live.cancelled:
+                return self._over(live, replace(seen, ending="cancelled"))
+            return [] if live.launch else self._over(live, replace(seen, ending="lost", reason="its folder is gone"))
+        live.launch = None if folder.claim or folder.engine_took_it else live.launch
+        report = protocol.report(look.lines, live.attempt.pattern)
+        started = look.times[0] if look.times else None
+        if folder.ending and not look.left:
+            ending = "cancelled" if "cancel" in look.names else folder.ending
+            ended = look.times[-1] if len(look.times) > 1 else None
+            end = replace(seen, claim=folder.claim, started=started, ending=ending, code=folder.code, ended=ended)
+            return self._over(live, replace(end, report=report))
+        if folder.engine_took_it:
+            return self._over(live, replace(seen, ending="cancelled"))
+        live.bereft = live.bereft + 1 if look.left == 0 else 0
+        if live.bereft > 2 and not live.cancelled:
+            return self._over(live, replace(seen, claim=folder.claim, ending="lost", reason=LOST))
+        news, live.offset = look.size > live.offset, max(live.offset, look.size)
+        if (folder.claim and live.claim is None) or (news and report != protocol.Report()):
+            live.claim = folder.claim
+            return [replace(seen, claim=folder.claim, started=started, report=report)]
+        return []
+
+    def _over(self, live: _Live, seen: Observation) -> list[Observation]:
+        del self._live[live.attempt.folder]
+        return [seen]
+
+
+def _start(launch: Launch, folder: str) -> str:
+    """sh that makes the attempt's folder, once, and starts its wrapper while nobody has claimed it."""
+    work = "files" if launch.isolated else '"$cc_run"/files'
+    lines = [f"if cc_begin {folder}; then"]
+    lines += [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
+    for source, name in launch.inputs.items():
+        target = f"{work}/{shlex.quote(name)}"
+        lines.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
+        lines.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
+    lines += [f"cc_made {folder}", "fi", f'cd "$cc_run"/{folder} && [ -e ticket ] && {{']
+    return "\n".join([*lines, direct.submit(launch.attempt.token), "}"])
+
+
+def _file(target: str, text: str) -> str:
+    """sh that makes a file whole: under another name first, then renamed; printf is a builtin, nothing is expanded."""
+    return f"printf %s {shlex.quote(text)} > {target}.part && mv {target}.part {target}"
+
+
+def _parse(lines: Sequence[str]) -> dict[str, _Look]:
+    """The looks by folder. Lines before the first `cc-at` are a login banner; those with a bar come from files."""
+    looks: dict[str, _Look] = {}
+    look = _Look()
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "cc-at":
+            look = looks[rest] = _Look()
+        elif line.startswith("|"):
+            look.lines.append(line[1:])
+        elif word == "cc-gone":
+            look.gone = True
+        elif word == "cc-names":
+            look.names = rest.split()
+        elif word == "cc-left":
+            look.left = len(rest.split())
+        elif word == "cc-log":
+            look.size = int(rest or 0)
+        elif word == "cc-times":
+            look.times = [float(part) for part in rest.split() if part.isdigit()]
+    return looks

@@ -1,0 +1,90 @@
+# What one round trip does on a machine that runs attempts, in POSIX sh. `cc_run` is the run's folder there. The host puts
+# its calls below these functions, all inside one pair of braces: a script that arrives in part is not run in part.
+
+# cc_members PID BORN TOKEN: the living processes of the attempt's session, and those that carry its token
+cc_members() {
+  cc_valid=yes
+  if [ -r "/proc/$1/stat" ]; then
+    read -r cc_stat < "/proc/$1/stat"
+    cc_leader "$2" ${cc_stat##*) }
+  fi
+  for cc_p in /proc/[0-9]*; do
+    cc_stat=
+    { read -r cc_stat < "$cc_p/stat"; } 2> /dev/null
+    [ -n "$cc_stat" ] && cc_in_session "$1" "${cc_p#/proc/}" ${cc_stat##*) }
+  done
+  for cc_p in $(grep -lF "CC_ATTEMPT=$3" /proc/[0-9]*/environ 2> /dev/null); do
+    cc_p=${cc_p%/environ}
+    echo "${cc_p#/proc/}"
+  done
+}
+cc_leader() { # another process has the pid of the wrapper now: its session is not ours
+  [ "$1" = "${21}" ] || cc_valid=
+}
+cc_in_session() {
+  [ "$cc_valid" ] && [ "$1" = "$6" ] && [ "$3" != Z ] && echo "$2"
+}
+
+# cc_begin FOLDER: enter a new folder that will be the attempt's; fails if that was made before: a folder made twice could
+# hand out a second ticket. cc_made FOLDER: give it its name; where another was faster it ends up inside that, unseen.
+cc_begin() {
+  [ ! -d "$cc_run/$1" ] && mkdir -p "$cc_run/$1.part.$$/files" && cd "$cc_run/$1.part.$$"
+}
+cc_made() {
+  : > state.running && : > ticket && mv "$cc_run/$1.part.$$" "$cc_run/$1"
+}
+
+# cc_end FOLDER TOKEN SIGNAL: take the ticket, signal what is left, record the end when nothing is
+cc_end() {
+  cd "$cc_run/$1" 2> /dev/null || return
+  : > cancel
+  mv ticket claim.engine 2> /dev/null
+  cc_claim "$2"
+  cc_left=$(cc_members "$cc_pid" "$cc_born" "$2")
+  if [ -n "$cc_left" ]; then
+    kill -"$3" $cc_left 2> /dev/null
+  elif [ -e state.running ]; then
+    mv state.running state.cancelled
+  fi
+}
+cc_claim() {
+  cc_pid=- cc_born=-
+  for cc_f in claim.[0-9]*; do
+    cc_rest=${cc_f#claim.}
+    cc_pid=${cc_rest%%.*}
+    cc_rest=${cc_rest#*.}
+    cc_born=${cc_rest%%.*}
+  done
+}
+
+cc_record() {
+  cc_done=
+  for cc_f in state.*.* state.timeout state.cancelled; do [ -e "$cc_f" ] && cc_done=$cc_f; done
+}
+
+# cc_look FOLDER TOKEN OFFSET: print what is known of an attempt; each line of a file with a bar before it
+cc_look() {
+  echo "cc-at $1"
+  cd "$cc_run/$1" 2> /dev/null || { echo cc-gone; return; }
+  cc_claim
+  cc_record
+  if [ "$cc_pid" != - ] && { [ -z "$cc_done" ] || [ -e cancel ] || [ -e state.timeout ]; }; then
+    cc_left=$(cc_members "$cc_pid" "$cc_born" "$2")
+    [ -e state.timeout ] && [ -n "$cc_left" ] && kill -KILL $cc_left 2> /dev/null
+    echo "cc-left" $cc_left
+  fi
+  echo "cc-names" * # after the look for processes: a record that came meanwhile is seen
+  cc_record
+  if [ "$cc_pid" != - ]; then
+    echo "cc-times" $(stat -c %Z claim.[0-9]* $cc_done 2> /dev/null || stat -f %c claim.[0-9]* $cc_done)
+  fi
+  if [ -n "$cc_done" ] && [ -e outputs ]; then
+    head -c 65536 outputs | sed 's/^/|/'
+  elif [ -e log ]; then
+    cc_size=$(wc -c < log)
+    echo "cc-log" $cc_size
+    if [ "$cc_size" -gt "$3" ]; then
+      tail -c "+$(($3 + 1))" log | head -c 8388608 | cut -b 1-4096 | LC_ALL=C grep -a '^# cloudmesh ' | tail -n 200 | sed 's/^/|/'
+    fi
+  fi
+}

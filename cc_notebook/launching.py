@@ -1,0 +1,57 @@
+"""From a job to what a host starts: the script as it is now, rendered values, the attempt's small files."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from cc_notebook import hosts, payload
+from cc_notebook.errors import InputError
+from cc_notebook.hosts.base import Launch
+from cc_notebook.model import Job
+from cc_notebook.runs import RunSpec
+
+
+class Launcher:
+    """Makes the launches of one run; a script's hash is read again only when the file changed."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec, self.folder = spec, Path(spec.folder)
+        self._scripts: dict[Path, tuple[tuple[int, int], str, str]] = {}
+
+    def prepare(self, job: Job, number: int, outputs: Mapping[str, Mapping[str, object]]) -> tuple[Launch, str]:
+        """The n-th attempt of a job, and its script's hash. Raises InputError for a missing script, value or file."""
+        local = job.kind == "local"
+        try:
+            shebang, digest = self._script(self.folder / job.script) if job.script else ("", _digest(job.exec or ""))
+        except OSError as error:
+            raise InputError(f"the script '{job.script}' cannot be read: {error.strerror}") from None
+        around = payload.Surroundings(
+            run=self.spec.run,
+            folder=self.spec.folder if local else "",
+            python=self.spec.python if local else hosts.settings(self.spec, job).python,
+            shebang=shebang,
+            venv_is_folder="/" in (job.venv or "") or (self.folder / (job.venv or "")).is_dir(),
+            values=payload.values_of(job, self.spec.workflow.params, outputs),
+        )
+        attempt = payload.attempt_of(job, self.spec.run, number)
+        note = {"token": attempt.token, "script": digest, "outputs": outputs}
+        needed = [name for name in (job.script, *job.files.in_) if name and (job.isolated or not local)]
+        if outside := next((name for name in needed if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
+            raise InputError(f"'{outside}' lies outside of the workflow's folder: it cannot travel to the job's own")
+        inputs = {str(self.folder / name): name for name in needed}
+        return Launch(attempt, payload.files(job, attempt, around, note), inputs, job.isolated), digest
+
+    def _script(self, path: Path) -> tuple[str, str]:
+        """Interpreter line (without `#!`) and hash."""
+        found = os.stat(path)
+        stamp = (found.st_mtime_ns, found.st_size)
+        if path not in self._scripts or self._scripts[path][0] != stamp:
+            data = path.read_bytes()
+            first = data.split(b"\n", 1)[0].decode(errors="replace").strip()
+            self._scripts[path] = (stamp, first[2:].strip() if first.startswith("#!") else "", _digest(data))
+        return self._scripts[path][1:]
+
+
+def _digest(data: str | bytes) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
