@@ -63,7 +63,8 @@ class Engine:
             try:
                 self.tick()
             except ResourceError as error:
-                print(now(), error, file=sys.stderr, flush=True)
+                with suppress(OSError):  # engine.log is on the same disk
+                    print(now(), error, file=sys.stderr, flush=True)
                 self._hold = time.monotonic() + RETRY_IO
             if not self.state.ended:
                 self._wait()

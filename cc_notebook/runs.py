@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from cc_notebook import control
 from cc_notebook.errors import InputError, ResourceError, UnavailableError
 from cc_notebook.hosts.base import job_folder
+from cc_notebook.hosts.folder import write
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import Workflow
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
@@ -95,21 +96,15 @@ def now() -> str:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file whole: it is not there, or there with all its text, also after a power cut."""
+    """Write a file whole: it is old or new, also after a power cut. Raises ResourceError and leaves nothing."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        data = text.encode()
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
+        write(part, text, sync=True)
         os.replace(part, path)
-    except OSError:
+        sync_folder(path.parent)
+    except OSError as error:
         part.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    sync_folder(path.parent)
+        raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -136,15 +131,15 @@ def create(spec: RunSpec) -> Run:
         part.mkdir(mode=0o700)
         (part / "requests").mkdir(mode=0o700)
         (part / "stub").mkdir(mode=0o700)
-        shutil.copyfile(PACKAGE / "report.py", part / "stub" / "cc_notebook.py")
-        shutil.copyfile(PACKAGE / "hosts" / "wrapper.sh", part / "wrapper.sh")
+        write(part / "stub" / "cc_notebook.py", (PACKAGE / "report.py").read_text())
+        write(part / "wrapper.sh", (PACKAGE / "hosts" / "wrapper.sh").read_text())
         os.mkfifo(part / "bell", 0o600)
         write_new(part / "run.json", spec.model_dump_json())
         os.replace(part, folder)
         sync_folder(folder.parent)
-    except OSError as error:
+    except (OSError, ResourceError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise ResourceError(f"run {spec.run} cannot be written to {folder.parent}: {error.strerror}") from error
+        raise ResourceError(f"run {spec.run} cannot be written to {folder.parent}: {error}") from error
     return Run(folder)
 
 
@@ -363,12 +358,14 @@ class Run:
     def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Run:
         for job in jobs:
             self._known(job)
+        ended = self.refresh().ended
+        if ended and kind in ("cancel", "pause"):
+            if (ended, kind) == ("cancelled", "cancel"):
+                return self
+            raise InputError(f"run {self.id} has ended already ({ended})")
         request = Request(kind, tuple(jobs), new_state)
-        try:
-            data = {"type": kind, "jobs": list(jobs), "state": new_state}
-            write_new(self.folder / "requests" / f"{request.id}.json", json.dumps(data))
-        except OSError as error:
-            raise ResourceError(f"the request could not be written to {self.folder}: {error.strerror}") from error
+        data = {"type": kind, "jobs": list(jobs), "state": new_state}
+        write_new(self.folder / "requests" / f"{request.id}.json", json.dumps(data))
         if not _ring(self.folder / "bell", b"!"):
             start_engine(self)
         self._answer(request.id)

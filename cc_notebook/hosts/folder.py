@@ -36,7 +36,7 @@ def make(folder: Path, launch: Launch) -> None:
     os.rename(part, folder)
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, sync: bool = False) -> None:
     """Write a file for its owner alone; a link in its place is not followed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
@@ -44,6 +44,8 @@ def write(path: Path, text: str) -> None:
         data = text.encode()
         while data:
             data = data[os.write(descriptor, data) :]
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

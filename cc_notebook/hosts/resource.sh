@@ -1,17 +1,19 @@
 # What one round trip does on a machine that runs attempts, in POSIX sh. `cc_run` is the run's folder there. The host puts
 # its calls below these functions, all inside one pair of braces: a script that arrives in part is not run in part.
 
+cc_name_end=') ' # in /proc/PID/stat; a program's name may hold blanks and brackets, so it is cut there
+
 # cc_members PID BORN TOKEN: the living processes of the attempt's session, and those that carry its token
 cc_members() {
   cc_valid=yes
   if [ -r "/proc/$1/stat" ]; then
     read -r cc_stat < "/proc/$1/stat"
-    cc_leader "$2" ${cc_stat##*) }
+    cc_leader "$2" ${cc_stat##*"$cc_name_end"}
   fi
   for cc_p in /proc/[0-9]*; do
     cc_stat=
     { read -r cc_stat < "$cc_p/stat"; } 2> /dev/null
-    [ -n "$cc_stat" ] && cc_in_session "$1" "${cc_p#/proc/}" ${cc_stat##*) }
+    [ -n "$cc_stat" ] && cc_in_session "$1" "${cc_p#/proc/}" ${cc_stat##*"$cc_name_end"}
   done
   for cc_p in $(grep -lF "CC_ATTEMPT=$3" /proc/[0-9]*/environ 2> /dev/null); do
     cc_p=${cc_p%/environ}

@@ -14,10 +14,11 @@ export CC_JOB_DIR="$cc_dir" CC_RUN_DIR="${cc_dir%/*/*}"
 export CC_WORKFLOW_DIR PYTHONPATH="$CC_RUN_DIR/stub${PYTHONPATH:+:$PYTHONPATH}"
 
 cc_born=- cc_boot=- cc_host=${HOSTNAME:-localhost}
+cc_name_end=') '
 cc_field20() { cc_born=${20}; }
 if [ -r /proc/$$/stat ]; then # the start time is field 22; a program's name may hold blanks and brackets, so cut there
   read -r cc_stat < /proc/$$/stat
-  cc_field20 ${cc_stat##*) }
+  cc_field20 ${cc_stat##*"$cc_name_end"}
   read -r cc_boot < /proc/sys/kernel/random/boot_id
   read -r cc_host < /proc/sys/kernel/hostname
 fi
@@ -65,13 +66,14 @@ while [ "$cc_code" -gt 128 ] && kill -0 "$cc_child" 2> /dev/null; do # a trap en
   wait "$cc_child"
   cc_code=$?
 done
+[ "$cc_code" -lt 257 ] || cc_code=$((cc_code - 128)) # ksh says 256 + signal, the others 128 + signal
 [ -z "$cc_timer" ] || kill -TERM "$cc_timer" 2> /dev/null
 
 # The last value of every key that the log reports. grep is fast but holds a whole line in memory, so it gets a limit; cut
 # needs none. The last line tells a reader that the file is whole.
 cc_lines() {
   (ulimit -v 500000; grep -a '^# cloudmesh ' log)
-  [ $? -lt 2 ] || cut -b 1-4096 log | grep -a '^# cloudmesh '
+  [ $? -lt 2 ] || tr -d '\000' < log | cut -b 1-4096 | grep -a '^# cloudmesh '
 }
 cd "$cc_dir" || exit 126
 if [ -s log ]; then
