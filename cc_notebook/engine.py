@@ -185,7 +185,9 @@ class Engine:
     # ---- observations -------------------------------------------------------------------------------------------
 
     def _observe(self) -> None:
-        for host in self._hosts.values():
+        for name, host in self._hosts.items():
+            if host.trouble != self.state.trouble.get(name, ""):
+                self._emit(Event("host", host=name, reason=host.trouble))
             for seen in host.observe():
                 status = self.state.jobs[seen.job]
                 if status.state in ALIVE and status.attempt == seen.number:

@@ -352,8 +352,13 @@ class Run:
                 return f"the disk of {self.folder} is full: free some space, the run goes on by itself"
         view = self.refresh()
         if not view.ended and not self.engine_alive():
-            return f"no engine works on it: jupyter cc resume {self.id}"
-        return ""
+            last = ""
+            with suppress(OSError):
+                last = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
+            return f"no engine works on it: jupyter cc resume {self.id}" + (
+                f" (its last words: {last})" if last else ""
+            )
+        return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
     def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Run:
         for job in jobs:

@@ -154,6 +154,7 @@ class RunState:
         self.ended = ""  # the final state, empty while the run is unfinished
         self.reason = ""
         self.started = self.stopped = ""
+        self.trouble: dict[str, str] = {}  # host → why it cannot be reached
         self.answered: dict[str, str] = {}  # request → why it was refused, empty if it was carried out
         self.deaths = 0  # engines that came without any other event since
 
@@ -172,6 +173,8 @@ class RunState:
             self.ended, self.reason, self.stopped = event.state, event.reason, event.at
         elif event.type in ("pause", "resume"):
             self.paused = event.type == "pause"
+        elif event.type == "host":
+            self.trouble[event.host] = event.reason
         elif event.type == "cancel_run":
             self.cancelled = True
         self.started = self.started or event.at

@@ -4,7 +4,6 @@ The fake runs everything here, with real processes, in a home of its own; it can
 or after the script ran. What holds for one host must hold for all.
 """
 
-import getpass
 import os
 import random
 import select
@@ -12,10 +11,12 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from conftest import need, until
+from conftest import until
+from sshd import sshd
 
 from cc_notebook import payload
 from cc_notebook.errors import UnavailableError
@@ -53,32 +54,6 @@ class Fake:
         """Nothing is open."""
 
 
-def sshd(tmp_path):
-    """A real sshd on a port of its own, with keys of its own; ended by its pid."""
-    program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
-    need("sshd", program and shutil.which("ssh"))
-    base = tmp_path / "sshd"
-    base.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    for key in ("host", "id"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / key], check=True)
-    (base / "authorized").write_text((base / "id.pub").read_text())
-    port = 20000 + os.getpid() % 20000
-    (base / "known").write_text(f"[127.0.0.1]:{port} {(base / 'host.pub').read_text()}")
-    (base / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {base}/host\nPidFile {base}/pid\nStrictModes no\nUsePAM no\n"
-        f"AuthorizedKeysFile {base}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-    )
-    client = base / "client"
-    client.write_text(
-        f"Host box\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n  IdentityFile {base}/id\n"
-        f"  UserKnownHostsFile {base}/known\n  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n"
-    )
-    server = subprocess.Popen([program, "-D", "-e", "-f", base / "config"], stderr=subprocess.DEVNULL)
-    return server, client
-
-
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch):
     """One second between TERM and KILL is enough for a test."""
@@ -89,11 +64,11 @@ def short_grace(monkeypatch):
 @pytest.fixture(params=["local", "fake", "slow", "refuses", "cut after", "in part", "ssh"])
 def make_host(request, tmp_path):
     """Makes hosts of one sort; each call is a new client of the same machine, as after a crash of the first."""
-    made, server = [], None
+    made = []
     home = tmp_path / "machine"
     (home / RUN).mkdir(parents=True)
-    if request.param == "ssh":
-        server, config = sshd(tmp_path)
+    server = sshd(tmp_path / "sshd") if request.param == "ssh" else nullcontext()
+    config = server.__enter__()
 
     def make():
         if request.param == "local":
@@ -103,7 +78,7 @@ def make_host(request, tmp_path):
             shutil.copy(base / "hosts" / "wrapper.sh", home / RUN / "wrapper.sh")
             host = LocalHost(home / RUN, tmp_path / "slots", 4, dict(os.environ), None)
         elif request.param == "ssh":
-            host = RemoteHost(openssh("box", "", None, str(config), f"/tmp/cc-{os.getpid()}"), str(home), RUN, 4)
+            host = RemoteHost(openssh("box", "", None, str(config)), str(home), RUN, 4)
         else:
             host = RemoteHost(Fake(request.param, seed=len(made)), str(home), RUN, 4)
         made.append(host)
@@ -113,9 +88,7 @@ def make_host(request, tmp_path):
     yield make
     for host in made:
         host.close()
-    if server:
-        server.terminate()
-        server.wait()
+    server.__exit__(None, None, None)
 
 
 def launch(job, home, number=1):

@@ -83,7 +83,7 @@ def test_enormous_logs_need_little_memory(folder, every):
     write(
         folder,
         "big.sh",
-        "echo '# cloudmesh progress=20 before=1'\ntruncate -s SIZE \"$CC_JOB_DIR/log\"\n"
+        f"echo '# cloudmesh progress=20 before=1'\ntruncate -s {10 if every == 1 else 2}G \"$CC_JOB_DIR/log\"\n"
         "echo; echo '# cloudmesh progress=60 after=2'\ntouch sparse; while [ ! -e go ]; do sleep 0.1; done\n",
     )
     write(

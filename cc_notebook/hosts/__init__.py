@@ -48,5 +48,5 @@ def make(spec: "RunSpec", folder: Path, name: str) -> Host:
     job = next(job for job in spec.workflow.jobs.values() if name_of(job) == name)
     host = settings(spec, job)
     user, address = job.user or host.user, host.address or job.host
-    line = openssh(address, user, host.port, host.ssh_config, str(folder.parent.parent / "ssh"))
+    line = openssh(address, user, host.port, host.ssh_config)
     return RemoteHost(line, host.workdir, spec.run, most or host.max_parallel or 8)

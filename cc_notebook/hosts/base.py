@@ -66,8 +66,11 @@ class Observation:
 class Host(Protocol):
     """A machine that runs attempts. Calls return at once; what they bring is seen by a later `observe`.
 
+    `trouble` is why it cannot be reached now, empty if it can.
     The engine adopts an attempt that it did not start itself by `watch`; starting twice never runs twice.
     """
+
+    trouble: str
 
     def free(self) -> int:
         """How many more attempts it would take now."""

@@ -51,6 +51,7 @@ class LocalHost:
 
     def __init__(self, run_dir: Path, slots: Path, limit: int, env: Mapping[str, str], results: Path | None) -> None:
         self.run_dir, self.slots, self.limit, self.env, self.results = run_dir, slots, limit, dict(env), results
+        self.trouble = ""
         self._live: dict[tuple[str, int], _Live] = {}
         self._by_fd: dict[int, _Live] = {}
         self._reserved: list[int] = []

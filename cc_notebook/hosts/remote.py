@@ -144,16 +144,21 @@ class RemoteHost:
                 last = (answer.err.strip().splitlines() or ["no answer"])[-1]
                 raise UnavailableError(f"the machine's answer is not whole (exit code {answer.code}): {last}")
         except UnavailableError as error:
-            self.trouble = str(error)
+            self._say(str(error))
             return False
-        self.trouble = ""
+        self._say("")
         looks = _parse(answer.out.splitlines())
         found = [seen for live in lives if (look := looks.get(live.attempt.folder)) for seen in self._see(live, look)]
         for seen in found:
             self._outbox.put(seen)
-        if found and not self._closed:
+        if found:
             os.write(self._ring, b"!")
         return bool(found)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            os.write(self._ring, b"!")
 
     def _script(self, lives: Iterable[_Live]) -> str:
         parts = [f"cc_run={self._run_dir}", "umask 077", (HERE / "resource.sh").read_text()]

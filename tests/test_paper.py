@@ -1,0 +1,115 @@
+"""What the article prints runs: Figures 2, 3, 5, 6 and 10, and its attributes over a real ssh connection."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import write
+from sshd import sshd
+
+from cc_notebook import Workflow
+
+DATA = Path(__file__).parent / "data"
+SCRIPT = 'echo "# cloudmesh status=running progress=1 pid=$$"\necho "# cloudmesh status=done progress=100 pid=$$"\n'
+
+
+def test_figure_2(folder, cc):
+    """As printed, `end` has slipped out of `nodes`: a clear error at its line; corrected, it runs in order."""
+    for name in ("fetch-data", "compute", "analyze"):
+        write(folder, f"test-{name}.sh", SCRIPT + f"echo {name} >> order\n")
+    shutil.copy(DATA / "figure2-printed.yaml", folder)
+    shutil.copy(DATA / "figure2.yaml", folder)
+    slip = cc("run", "figure2-printed.yaml")
+    line = 1 + (folder / "figure2-printed.yaml").read_text().splitlines().index("  end:")
+    assert slip.returncode == 2 and f"figure2-printed.yaml:{line}:3: 'end' stands beside 'nodes:'" in slip.stderr
+    assert cc("run", "figure2.yaml").returncode == 0
+    assert (folder / "order").read_text().split() == ["fetch-data", "compute", "analyze"]
+
+
+@pytest.mark.parametrize("figure", ["figure3", "figure5"])
+def test_figures_3_and_5(figure, folder, cc):
+    """The label and style examples are whole workflows and run."""
+    shutil.copy(DATA / f"{figure}.yaml", folder)
+    write(folder, "start.sh", "echo hello\n")
+    done = cc("run", f"{figure}.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_figure_6(folder):
+    """The call of Figure 6 reports progress and writes its line to the named file too."""
+    write(
+        folder,
+        "py_script.py",
+        "from cc_notebook import progress\nfilename = './py_script.log'\n"
+        "progress(progress=1, filename=filename)\nprogress(progress=100, filename=filename)\n",
+    )
+    flow = Workflow(name="w")
+    flow.add_job("py_script", "py_script.py")
+    run = flow.run().wait()
+    lines = (folder / "py_script.log").read_text().splitlines()
+    assert run.state == "done" and run.log("py_script").splitlines() == lines
+    assert lines[0].startswith("# cloudmesh status=running progress=1 pid=")
+    assert lines[1].startswith("# cloudmesh status=done progress=100 pid=")
+
+
+def test_figure_10_over_ssh(folder, tmp_path):
+    """Figure 10 with its placeholders filled and its foreign host named `kind: ssh`, over a real sshd."""
+    with sshd(tmp_path / "sshd") as config:
+        w = Workflow(name="workflow-analyze")
+        w._body["hosts"] = {"supercomputer-a": {"ssh_config": str(config), "workdir": str(tmp_path / "remote")}}
+        w.add_job(
+            name="fetch-data",
+            exec="hostname",
+            host="supercomputer-a",
+            label="{name}\nprogress={progress}",
+            kind="ssh",
+            status="ready",
+            progress=0,
+        )
+        w.add_job(name="compute", command="echo '# cloudmesh status=running progress=50 answer=42'")
+        w.add_job(name="analyze", command="echo analyzed")
+        w.add_dependencies(dependency="start,fetch-data,compute,analyze")
+        run = w.run_topo(show=False)
+        assert run.state == "done", run.status()
+        assert run.status("fetch-data")["host"] == "ssh:@supercomputer-a"
+        assert run.outputs("compute") == {"answer": 42}
+        assert (tmp_path / "remote" / run.id).is_dir()
+
+
+def test_one_workflow_here_and_over_ssh(folder, tmp_path, cc):
+    """Scripts travel, jobs of one host share a folder there, outputs come back and go on to local jobs."""
+    with sshd(tmp_path / "sshd") as config:
+        write(folder, "make.sh", 'echo data > made.txt; echo "# cloudmesh progress=50 rows=$1"\n')
+        write(
+            folder, "use.py", "from cc_notebook import progress\nprogress(50, text=open('made.txt').read().strip())\n"
+        )
+        write(
+            folder,
+            "w.yaml",
+            f"""\
+workflow:
+  hosts:
+    box: {{ssh_config: {config}, workdir: {tmp_path}/remote}}
+  nodes:
+    make: {{script: make.sh, kind: ssh, host: box, args: [7]}}
+    use: {{script: use.py, kind: ssh, host: box}}
+    here: {{exec: 'echo "$ROWS $TEXT" > result', env: {{ROWS: "{{make.rows}}", TEXT: "{{use.text}}"}}}}
+    broken: {{exec: exit 9, kind: ssh, host: box}}
+  dependencies:
+    - make, use, here
+""",
+        )
+        done = cc("run", "w.yaml", "--json")
+        jobs = json.loads(done.stdout)["jobs"]
+        assert done.returncode == 1 and jobs["broken"]["code"] == 9
+        assert (folder / "result").read_text() == "7 data\n"
+        assert not (folder / "made.txt").exists()
+
+
+def test_other_kinds_say_that_they_are_not_there(folder, cc):
+    """Slurm, LSF and WSL jobs validate, and running them is refused before anything starts."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true', kind: slurm, host: hpc}\n")
+    assert cc("validate", "w.yaml").returncode == 0
+    done = cc("run", "w.yaml")
+    assert done.returncode == 2 and "kind slurm is not part of this version" in done.stderr
