@@ -3,8 +3,6 @@
 Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 130 stopped watching with Ctrl-C (the run goes on).
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -14,7 +12,7 @@ from typing import Any
 
 import click
 
-from cc_notebook import __version__, runs
+from cc_notebook import __version__, runs, store
 from cc_notebook.errors import CCError, InputError
 from cc_notebook.runs import Run
 
@@ -56,12 +54,16 @@ def main() -> None:
 @AS_JSON
 def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: bool, **options: Any) -> None:
     """Run the workflow FILE (or a known workflow's name) and show it live."""
+    from cc_notebook.options import select, with_params
+    from cc_notebook.views import picture as pictures
     from cc_notebook.views import table
-    from cc_notebook.workflow import Workflow, select, with_params
+    from cc_notebook.workflow import Workflow
 
     flow = Workflow(filename=_file(file))
     values = dict(_pair(text) for text in params)
     picture, only = options.pop("picture"), options.pop("only") or None
+    if picture:
+        pictures.check(Path(picture))
     if dry_run:
         model = select(with_params(flow.model(), values), options["from_"], only)
         lines = table.written(model)
@@ -80,7 +82,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 @AS_JSON
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
-    here = runs.machine_id()
+    here = store.machine_id()
     chosen = (
         [runs.find(run_id)] if run_id else [r for r in runs.all_runs() if not r.finished and r.spec.machine == here]
     )
@@ -215,7 +217,7 @@ def _file(name: str) -> Path:
     path = Path(name).expanduser()
     if path.exists() or path.suffix in (".yaml", ".yml") or "/" in name:
         return path
-    found = runs.registered(name)
+    found = store.registered(name)
     if len(found) > 1:
         raise InputError(f"'{name}' could be {' or '.join(map(str, found))}: name the file")
     return found[0] if found else path

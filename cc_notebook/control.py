@@ -1,14 +1,13 @@
 """What may start next: triggers, counters of unfinished parents, schedulers, retries. Pure decisions, no I/O."""
 
-from __future__ import annotations
-
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from cc_notebook import graph
+from cc_notebook.errors import InputError, nearest
 from cc_notebook.model import Job, Workflow
-from cc_notebook.state import FINAL, JobStatus
+from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 
 Decision = Literal["run", "skip", "block"]
 Outcome = Literal["done", "failed", "cancelled", "skipped", "blocked"]
@@ -136,7 +135,26 @@ def wants_retry(job: Job, status: JobStatus, ending: str, code: int | None) -> b
     return status.tries <= job.retry.max and (not on or any(word in on for word in (ending, code, also)))
 
 
-def resettable(names: Iterable[str], statuses: Mapping[str, JobStatus], plan: Plan) -> list[str]:
-    """The jobs that `retry` makes ready: `names`, and each descendant that ended because of them."""
-    found = graph.reach(names, plan.children)
-    return [name for name, status in statuses.items() if name in found and (status.state in FINAL or status.tries)]
+def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan) -> tuple[Event, list[str]]:
+    """What a request does to a run: its event, and the jobs to cancel. Raises InputError if it cannot be done."""
+    for name in jobs:
+        nearest(name, run.jobs, "there is no job")
+    if run.ended and kind not in ("retry", "mark"):
+        raise InputError(f"the run has ended already ({run.ended})")
+    statuses = {name: run.jobs[name] for name in jobs}
+    if kind == "cancel":
+        chosen = [name for name in jobs or run.jobs if run.jobs[name].state not in FINAL]
+        if jobs and not chosen:
+            raise InputError(f"'{jobs[0]}' has ended already ({run.jobs[jobs[0]].state})")
+        return Event("cancel_job" if jobs else "cancel_run", reason=", ".join(jobs)), chosen
+    if alive := next((name for name, status in statuses.items() if status.state in ALIVE), None):
+        raise InputError(f"'{alive}' is {statuses[alive].state}: cancel it first")
+    if kind == "retry":
+        names = list(jobs) or [name for name, status in run.jobs.items() if status.state in ("failed", "cancelled")]
+        found = graph.reach(names, plan.children)
+        touched = {name: run.jobs[name] for name in run.jobs if name in found and run.jobs[name].state not in ALIVE}
+        ended = [name for name, status in touched.items() if status.state in FINAL or status.tries]
+        if not ended:
+            raise InputError("no job failed")
+        return Event("reset", jobs=tuple(ended), reason=", ".join(names)), []
+    return Event(kind, job=jobs[0], state=state) if kind == "mark" else Event(kind), []

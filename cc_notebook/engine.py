@@ -7,13 +7,12 @@ Ordinary synchronous code. Between ticks it waits for what can wake it: a host's
 """
 
 import fcntl
-import importlib
 import os
 import resource
 import select
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,16 +22,16 @@ from cc_notebook import control, hosts, payload
 from cc_notebook.errors import InputError, ResourceError
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
-from cc_notebook.launching import Launcher
+from cc_notebook.launching import Launcher, scheduler
 from cc_notebook.model import Job
-from cc_notebook.runs import Request, Run, now
+from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
+from cc_notebook.store import Request, now
 
 HEARTBEAT = 60.0  # seconds: the longest wait between two ticks
 RETRY_IO = 1.0  # seconds until a full disk is tried again
 CONTENTION = 0.2  # seconds until a place that other runs hold is asked for again
 BY_USER = "cancelled by the user"
-Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 
 class Engine:
@@ -120,48 +119,17 @@ class Engine:
         for path in waiting:
             if path.stem not in self.state.answered:
                 try:
-                    self._answer(Request.read(path))
+                    asked = Request.read(path)
+                    event, cancelled = control.answer(asked.type, asked.jobs, asked.state, self.state, self.plan)
                 except InputError as error:
-                    self._emit(Event("refused", reason=str(error), request=path.stem))
+                    event, cancelled = Event("refused", reason=str(error)), []
+                self._cancel(cancelled)
+                self._emit(replace(event, request=path.stem))
+                self.plan = self._plan() if event.type in ("reset", "mark") else self.plan
         if waiting:
             self._sync()
         for path in waiting:
             path.unlink(missing_ok=True)
-
-    def _answer(self, asked: Request) -> None:
-        if unknown := [name for name in asked.jobs if name not in self.jobs]:
-            raise InputError(f"there is no job '{unknown[0]}'")
-        if self.state.ended and asked.type not in ("retry", "mark"):
-            raise InputError(f"run {self.spec.run} has ended already ({self.state.ended})")
-        event = Event(asked.type, request=asked.id)
-        if asked.type == "cancel":
-            self._cancel_asked(asked, event)
-        elif asked.type == "retry":
-            names = list(asked.jobs) or [n for n, s in self.state.jobs.items() if s.state in ("failed", "cancelled")]
-            self._refuse_alive(names, "no job failed")
-            found = control.resettable(names, self.state.jobs, self.plan)
-            self._emit(replace(event, type="reset", jobs=tuple(found), reason=", ".join(names)))
-            self.plan = self._plan()
-        elif asked.type == "mark":
-            self._refuse_alive(asked.jobs, "no job to set by hand")
-            self._forget(asked.jobs[0])
-            self._emit(replace(event, job=asked.jobs[0], state=asked.state))
-            self.plan = self._plan()
-        else:
-            self._emit(event)
-
-    def _refuse_alive(self, names: Sequence[str], none: str) -> None:
-        alive = next((name for name in names if name in self.alive), None)
-        if alive or not names:
-            raise InputError(f"'{alive}' is {self.state.jobs[alive].state}: cancel it first" if alive else none)
-
-    def _cancel_asked(self, asked: Request, event: Event) -> None:
-        chosen = [name for name in asked.jobs or self.jobs if self.state.jobs[name].state not in FINAL]
-        if asked.jobs and not chosen:
-            name = asked.jobs[0]
-            raise InputError(f"'{name}' has ended already ({self.state.jobs[name].state})")
-        self._cancel(chosen)
-        self._emit(replace(event, type="cancel_job" if asked.jobs else "cancel_run", reason=", ".join(asked.jobs)))
 
     def _cancel(self, names: Sequence[str]) -> None:
         """Those not on a host end at once, the others when their host says that nothing of them is left."""
@@ -320,21 +288,6 @@ class Engine:
         times += [CONTENTION] if any(self.plan.runnable.values()) and not self.state.paused else []
         wakers = [self.bell, *(waker for host in self._hosts.values() for waker in host.wakers())]
         select.select(wakers, [], [], max(0.0, min(times)))
-
-
-def scheduler(name: str, folder: str) -> Scheduler:
-    """A shipped scheduler, or `module:function` with the module beside the workflow file. Raises InputError."""
-    if name in ("parallel", "topological"):
-        return control.parallel if name == "parallel" else control.topological
-    module, _, function = name.partition(":")
-    sys.path.insert(0, folder)
-    try:
-        found: Scheduler = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise InputError(f"the scheduler '{name}' cannot be loaded from {folder}: {error}") from None
-    finally:
-        sys.path.remove(folder)
-    return lambda runnable, running, free: [n for n in dict.fromkeys(found(runnable, running, free)) if n in runnable]
 
 
 def _reason(seen: Observation, job: Job) -> str:

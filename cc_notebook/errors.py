@@ -1,9 +1,23 @@
 """The errors a user can meet, one leaf for each thing the user can do about it."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a workflow file: `file:line:column: what; hint` (line and column from 1)."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
 
 
 class CCError(Exception):
@@ -34,16 +48,15 @@ class BugError(CCError):
     """The program contradicts itself: please report it, with the story it tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong in a workflow file: `file:line:column: what; hint` (line and column from 1)."""
+def did_you_mean(name: str, names: Iterable[object], cutoff: float = 0.6) -> str:
+    """`did you mean 'x'?` for the nearest of `names`, or an empty text."""
+    near = get_close_matches(name, [str(other) for other in names], 1, cutoff)
+    return f"did you mean '{near[0]}'?" if near else ""
 
-    file: str
-    line: int
-    column: int
-    message: str
-    hint: str = ""
 
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+def nearest(name: str, names: Iterable[str], message: str) -> None:
+    """Raises InputError with the nearest name, or the first ones, if `name` is not one of `names`."""
+    found = list(names)
+    if name not in found:
+        hint = did_you_mean(name, found) or f"there is: {', '.join(found[:10]) or 'none'}"
+        raise InputError(f"{message} '{name}'; {hint}")

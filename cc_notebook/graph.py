@@ -1,7 +1,5 @@
 """Order, cycles and relatives in a graph of names. Nothing here recurses: a chain of 10,000 works."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 

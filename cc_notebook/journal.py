@@ -1,7 +1,5 @@
 """The journal: one JSON line per event, synced before anything acts on it; a line counts only with its newline."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

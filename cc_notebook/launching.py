@@ -1,15 +1,18 @@
 """From a job to what a host starts: the script as it is now, rendered values, the attempt's small files."""
 
 import hashlib
+import importlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cc_notebook import hosts, payload
+from cc_notebook import control, hosts, payload
 from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Launch
-from cc_notebook.model import Job
-from cc_notebook.runs import RunSpec
+from cc_notebook.model import Job, RunSpec
+
+Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 
 class Launcher:
@@ -51,6 +54,21 @@ class Launcher:
             first = data.split(b"\n", 1)[0].decode(errors="replace").strip()
             self._scripts[path] = (stamp, first[2:].strip() if first.startswith("#!") else "", _digest(data))
         return self._scripts[path][1:]
+
+
+def scheduler(name: str, folder: str) -> Scheduler:
+    """A shipped scheduler, or `module:function` with the module beside the workflow file. Raises InputError."""
+    if name in ("parallel", "topological"):
+        return control.parallel if name == "parallel" else control.topological
+    module, _, function = name.partition(":")
+    sys.path.insert(0, folder)
+    try:
+        found: Scheduler = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise InputError(f"the scheduler '{name}' cannot be loaded from {folder}: {error}") from None
+    finally:
+        sys.path.remove(folder)
+    return lambda runnable, running, free: [n for n in dict.fromkeys(found(runnable, running, free)) if n in runnable]
 
 
 def _digest(data: str | bytes) -> str:

@@ -248,3 +248,21 @@ class Workflow(BaseModel):
     max_parallel: int | None = None
     jobs: dict[str, Job] = {}
     edges: tuple[tuple[str, str], ...] = ()
+
+
+class RunSpec(BaseModel):
+    """`run.json`: what a run executes, fixed when it is created; enough to rebuild everything with the journal."""
+
+    model_config = ConfigDict(frozen=True)
+    run: str
+    workflow: Workflow
+    path: str  # the workflow file, "" if there is none
+    folder: str
+    source: str  # the hash by which a second start finds the same work
+    order: tuple[str, ...] = ()
+    max_parallel: int | None = None
+    machine: str = ""
+    python: str = ""
+    path_variable: str = ""
+    variables: tuple[str, ...] = ()
+    created: str = ""

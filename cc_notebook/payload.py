@@ -1,7 +1,5 @@
 """What is executed: the text of an attempt's `job.sh`, from a job and its rendered values. Pure text, no I/O."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,6 @@
 Text in, values out; reading the log in bounded pieces is the host's affair.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

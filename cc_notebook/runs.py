@@ -1,129 +1,34 @@
-"""The store: runs and the register of workflows on disk; create, list, open, follow, leave a request, start an engine.
+"""Runs as any process sees them: create, list, find, follow, leave a request, start an engine.
 
 Readers only read events; nothing here changes a run but by a request that its engine answers in the journal.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
-import re
-import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Self
 
 from cc_notebook import control
-from cc_notebook.errors import InputError, ResourceError, UnavailableError
-from cc_notebook.hosts.base import job_folder
+from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import write
 from cc_notebook.journal import Reader, decode
-from cc_notebook.model import Workflow
+from cc_notebook.model import RunSpec
+from cc_notebook.payload import attempt_of
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
+from cc_notebook.store import ID_TIME, Request, home, rename, write_new
 
 PACKAGE = Path(__file__).parent
 
 
-class RunSpec(BaseModel):
-    """`run.json`: what a run executes, fixed when it is created; enough to rebuild everything with the journal."""
-
-    model_config = ConfigDict(frozen=True)
-    run: str
-    workflow: Workflow
-    path: str  # the workflow file, "" if there is none
-    folder: str
-    source: str  # the hash by which a second start finds the same work
-    order: tuple[str, ...] = ()
-    max_parallel: int | None = None
-    machine: str = ""
-    python: str = ""
-    path_variable: str = ""
-    variables: tuple[str, ...] = ()
-    created: str = ""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asks of a run: `cancel`, `pause`, `resume`, `retry` or `mark`, for `jobs` (empty: all)."""
-
-    type: str
-    jobs: tuple[str, ...] = ()
-    state: str = ""
-    id: str = field(default_factory=lambda: f"{time.time_ns()}-{secrets.token_hex(4)}")
-
-    @classmethod
-    def read(cls, path: Path) -> Request:
-        """A request from its file. Raises InputError if it is none."""
-        try:
-            data = json.loads(path.read_bytes())
-            if data["type"] not in ("cancel", "pause", "resume", "retry", "mark"):
-                raise ValueError(data["type"])
-            return cls(data["type"], tuple(map(str, data["jobs"])), str(data["state"]), path.stem)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path.name} is no request: {error}") from None
-
-
-def home() -> Path:
-    """The store's folder: `CC_HOME`, or `cc` in Jupyter's data directory; made for its owner alone."""
-    if found := os.environ.get("CC_HOME"):
-        path = Path(found).expanduser().absolute()
-    else:
-        from jupyter_core.paths import jupyter_data_dir
-
-        path = Path(jupyter_data_dir()) / "cc"
-    try:
-        for folder in (path, path / "runs", path / "register"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ResourceError(f"the store {path} cannot be made: {error}; set CC_HOME to a folder of yours") from None
-    return path
-
-
-def now() -> str:
-    """The time in aware UTC, ISO 8601 with microseconds."""
-    return datetime.now(UTC).isoformat()
-
-
-def write_new(path: Path, text: str) -> None:
-    """Write a file whole: it is old or new, also after a power cut. Raises ResourceError and leaves nothing."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        write(part, text, sync=True)
-        os.replace(part, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def machine_id() -> str:
-    """What tells this computer from others that share its home folder."""
-    with suppress(OSError):
-        return Path("/etc/machine-id").read_text().strip() + "@" + os.uname().nodename
-    return os.uname().nodename
-
-
-def create(spec: RunSpec) -> Run:
+def create(spec: RunSpec) -> "Run":
     """Write a new run, whole or not at all; no engine is started. Raises ResourceError if the store cannot take it."""
     folder = home() / "runs" / spec.run
     part = folder.with_name(f".{spec.run}")
@@ -135,31 +40,20 @@ def create(spec: RunSpec) -> Run:
         write(part / "wrapper.sh", (PACKAGE / "hosts" / "wrapper.sh").read_text())
         os.mkfifo(part / "bell", 0o600)
         write_new(part / "run.json", spec.model_dump_json())
-        os.replace(part, folder)
-        sync_folder(folder.parent)
+        rename(part, folder)
     except (OSError, ResourceError) as error:
         shutil.rmtree(part, ignore_errors=True)
         raise ResourceError(f"run {spec.run} cannot be written to {folder.parent}: {error}") from error
     return Run(folder)
 
 
-def safe(name: str) -> str:
-    """A workflow's name as the beginning of its runs' ids."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40].lstrip("-") or "workflow"
-
-
-def new_id(name: str) -> str:
-    """A fresh run id: workflow, UTC time, four hex digits."""
-    return f"{safe(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def all_runs() -> list[Run]:
+def all_runs() -> "list[Run]":
     """Every run of this store, oldest first."""
     found = [Run(path) for path in (home() / "runs").iterdir() if not path.name.startswith(".")]
-    return sorted(found, key=lambda run: (run.id[-20:-5], run.id))
+    return sorted(found, key=lambda run: run.id[-ID_TIME:])
 
 
-def find(name: str) -> Run:
+def find(name: str) -> "Run":
     """The run with this id, or the only one whose id begins so; `last` is the newest. Raises InputError."""
     runs = all_runs()
     if name in ("last", ""):
@@ -171,23 +65,6 @@ def find(name: str) -> Run:
     if not matching:
         raise InputError(f"there is no run '{name}'; see: jupyter cc runs" if runs else "there are no runs yet")
     raise InputError(f"'{name}' could be {', '.join(run.id for run in matching[-5:])}: write more of it")
-
-
-def register(name: str, path: Path) -> None:
-    """Remember where a workflow file lives."""
-    entry = home() / "register" / f"{job_folder(str(path))[-8:]}.json"
-    if not entry.exists():
-        write_new(entry, json.dumps({"name": name, "path": str(path)}))
-
-
-def registered(name: str) -> list[Path]:
-    """The files of the workflows that are called `name`."""
-    found = []
-    for entry in sorted((home() / "register").glob("*.json")):
-        data = json.loads(entry.read_text(encoding="utf-8"))
-        if data["name"] == name and Path(data["path"]).exists():
-            found.append(Path(data["path"]))
-    return found
 
 
 class Run:
@@ -271,16 +148,18 @@ class Run:
 
     def log_path(self, job: str, attempt: int | None = None) -> Path | None:
         """The log file of an attempt (default: the newest), None before the first."""
-        from cc_notebook.payload import attempt_of
-
         number = attempt or self.refresh().jobs[self._known(job)].attempt
         return (
             self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder / "log" if number else None
         )
 
+    def reader(self) -> Reader:
+        """Reads the events from the first, and at each further call those that came since."""
+        return Reader(self.folder / "events.jsonl")
+
     def events(self) -> Iterator[Event]:
         """Every event so far, from the first."""
-        return Reader(self.folder / "events.jsonl").new()
+        return self.reader().new()
 
     def follow(self, period: float = 0.1, timeout: float | None = None) -> Iterator[RunState]:
         """Yield the state now and after each change until the run ends (or an engine is missing, or time is up)."""
@@ -299,7 +178,7 @@ class Run:
             time.sleep(min(period, max(0.0, deadline - time.monotonic())))
             view = self.refresh()
 
-    def wait(self, timeout: float | None = None) -> Run:
+    def wait(self, timeout: float | None = None) -> Self:
         """Wait for the end (at most `timeout` seconds). An interrupt leaves the run going. Raises UnavailableError."""
         for _ in self.follow(timeout=timeout):
             pass
@@ -307,15 +186,15 @@ class Run:
             raise UnavailableError(f"run {self.id} has no engine any more: {self.note()}")
         return self
 
-    def cancel(self, *jobs: str) -> Run:
+    def cancel(self, *jobs: str) -> Self:
         """Cancel the run, or only `jobs`. Returns when the request is safely on disk."""
         return self._ask("cancel", jobs)
 
-    def pause(self) -> Run:
+    def pause(self) -> Self:
         """Start no further job; running ones go on."""
         return self._ask("pause")
 
-    def resume(self) -> Run:
+    def resume(self) -> Self:
         """Go on after a pause, a crash or a restart of this computer; harmless at any time."""
         if self.finished:
             return self
@@ -324,11 +203,11 @@ class Run:
         start_engine(self)
         return self
 
-    def retry(self, *jobs: str) -> Run:
+    def retry(self, *jobs: str) -> Self:
         """Run `jobs` again (default: every failed or cancelled one), and what ended because of them."""
         return self._ask("retry", jobs)
 
-    def mark(self, job: str, new_state: str) -> Run:
+    def mark(self, job: str, new_state: str) -> Self:
         """Set the state of a job that is not running by hand; it is shown as such."""
         if new_state not in ("ready", *FINAL):
             raise InputError(f"'{new_state}' is no state to set by hand: use ready, {', '.join(FINAL)}")
@@ -360,7 +239,7 @@ class Run:
             )
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
-    def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Run:
+    def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Self:
         for job in jobs:
             self._known(job)
         ended = self.refresh().ended
@@ -389,12 +268,7 @@ class Run:
 
     def _known(self, job: str) -> str:
         jobs = self.spec.workflow.jobs
-        if job not in jobs:
-            from difflib import get_close_matches
-
-            near = get_close_matches(job, jobs, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"its jobs are {', '.join(list(jobs)[:10])}"
-            raise InputError(f"run {self.id} has no job '{job}'; {hint}")
+        nearest(job, jobs, f"run {self.id} has no job")
         return job
 
     def _derived(self, name: str, status: JobStatus, plan: control.Plan) -> dict[str, Any]:
@@ -406,7 +280,7 @@ class Run:
         return shown
 
 
-def start_engine(run: Run, env: Mapping[str, str] | None = None) -> None:
+def start_engine(run: Run) -> None:
     """Start the run's engine as a process of its own that outlives this one; harmless if there is one."""
     if run.engine_alive():
         return
@@ -418,7 +292,6 @@ def start_engine(run: Run, env: Mapping[str, str] | None = None) -> None:
             stdout=log,
             stderr=log,
             cwd="/",
-            env=dict(os.environ if env is None else env),
             start_new_session=True,
         )
     except OSError as error:

@@ -1,7 +1,5 @@
 """A workflow back to YAML: into the user's own text, whose comments, order and quotes survive where nothing changed."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

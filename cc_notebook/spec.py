@@ -5,14 +5,13 @@ It looks at no disk: what it must know of the place (which files exist, this mac
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
 
 from cc_notebook import graph, template, yamltext
-from cc_notebook.errors import SpecError
+from cc_notebook.errors import SpecError, did_you_mean
 from cc_notebook.model import MARKERS, File, Flow, Job, Workflow
 
 SUFFIXES = (".sh", ".py")
@@ -111,8 +110,8 @@ def _note_errors(document: yamltext.Document, error: ValidationError) -> list[tu
         message = _TOLD.get(entry["type"], entry["msg"].removeprefix("Value error, "))
         shown = repr(entry.get("input"))
         hint = f"found {shown if len(shown) < 60 else shown[:57] + '…'}" if entry["type"] != "missing" else ""
-        if entry["type"] == "extra_forbidden" and (near := get_close_matches(str(path[-1]), _JOB_WORDS, 1, 0.75)):
-            hint = f"did you mean '{near[0]}'?"
+        if entry["type"] == "extra_forbidden":
+            hint = did_you_mean(str(path[-1]), _JOB_WORDS, 0.75) or hint
         document.problem(path, f"{'.'.join(words) or path[-1]}: {message}", hint)
     return [path[:4] for path in found.values()]
 
@@ -133,19 +132,19 @@ def _check_word(document: yamltext.Document, key: str, value: Any) -> None:
     if key in MARKERS or (isinstance(value, dict) and any(word in _JOB_WORDS for word in value)):
         message = f"'{key}' stands beside 'nodes:', not inside it"
         document.problem(("workflow", key), message, "indent it (and what is below it) like the other jobs")
-    elif near := get_close_matches(key, _FLOW_WORDS, 1, 0.75):
-        document.problem(("workflow", key), f"'{key}' is not known here", f"did you mean '{near[0]}'?")
+    elif near := did_you_mean(key, _FLOW_WORDS, 0.75):
+        document.problem(("workflow", key), f"'{key}' is not known here", near)
 
 
 def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, strict: bool) -> None:
     path = ("workflow", "nodes", key)
     for word in job.model_extra or {}:
-        near = get_close_matches(word, _JOB_WORDS, 1, 0.75)
+        near = did_you_mean(word, _JOB_WORDS, 0.75)
         unknown = f"job '{job.name}' has the unknown attribute '{word}'"
         if word in LATER:
             document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
         elif word not in RUNTIME and (near or strict):
-            document.problem((*path, word), unknown, f"did you mean '{near[0]}'?" if near else "--strict allows none")
+            document.problem((*path, word), unknown, near or "--strict allows none")
     if job.name != key:
         message = f"the name '{job.name}' differs from its key '{key}'"
         document.problem((*path, "name"), message, f"write 'name: {key}' or leave the line out")
@@ -166,8 +165,7 @@ def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[gr
     edges: dict[graph.Edge, tuple[object, ...]] = {}
     for names, path in sequences:
         for name in dict.fromkeys(name for name in names if name not in known):
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else "declare it below 'nodes:'"
+            hint = did_you_mean(name, known) or "declare it below 'nodes:'"
             document.problem(path, f"the dependency names an unknown job '{name}'", hint)
         for edge in pairwise(names):
             if edge[0] in known and edge[1] in known:
@@ -209,7 +207,6 @@ def _check_names(document: yamltext.Document, jobs: Mapping[str, Job], params: M
                 known = {*common, *(job.model_extra or {}), *job.params}
                 if name in known or any(head in known or head in jobs for head in template.heads(name)):
                     continue
-                near = get_close_matches(name, map(str, known), 1)
-                hint = f"did you mean '{{{near[0]}}}'?" if near else "write {{ and }} for braces"
+                hint = did_you_mean(name, known) or "write {{ and }} for braces"
                 where = ("workflow", "nodes", job.name, word, key)
                 document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)

@@ -1,7 +1,5 @@
 """How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal

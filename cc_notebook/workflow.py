@@ -5,13 +5,13 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cc_notebook import engine, graph, hosts, model, runs, spec, yamltext
-from cc_notebook.errors import InputError, SpecError
+from cc_notebook import graph, hosts, launching, model, runs, spec, store, yamltext
+from cc_notebook.errors import InputError, nearest
+from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Workflow:
 
     def job(self, name: str) -> Job:
         """The job with this name. Raises InputError with the nearest name if there is none."""
-        known(name, self.nodes, f"workflow '{self.name}' has no job")
+        nearest(name, self.nodes, f"workflow '{self.name}' has no job")
         return Job(self, name)
 
     def add_job(self, name: str | None = None, script: str | None = None, **attributes: Any) -> Job:
@@ -145,7 +145,7 @@ class Workflow:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
             self._body["dependencies"] += [d for d in body["dependencies"] if d not in self._body["dependencies"]]
-        runs.register(path.stem, path)
+        store.register(path.stem, path)
         return self
 
     def save(self, filename: str | Path | None = None) -> Path:
@@ -153,7 +153,7 @@ class Workflow:
         from cc_notebook import save
 
         path = Path(filename or self.filename or f"{self.name}.yaml").expanduser().absolute()
-        runs.write_new(path, save.text(self._body, path.read_text(encoding="utf-8") if path.exists() else ""))
+        store.write_new(path, save.text(self._body, path.read_text(encoding="utf-8") if path.exists() else ""))
         self.filename = self.filename or path
         return path
 
@@ -203,31 +203,28 @@ class Workflow:
         there. An unfinished run of the same text and parameters is attached to, unless `new`.
         """
         value = select(with_params(self.model(), params or {}), from_, [only] if isinstance(only, str) else only)
-        if sequential or order:
-            value = value.model_copy(update={"scheduler": "topological"})
-        if order and not _is_order(order, value):
-            raise InputError("the order must name every job once, each after the jobs that it depends on")
+        value = in_order(value, order) if sequential or order else value
         hosts.supported(value)
-        engine.scheduler(value.scheduler, str(self.folder))
+        launching.scheduler(value.scheduler, str(self.folder))
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}".encode()).hexdigest()
         for run in () if new else self._runs():
             if not run.finished and run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
                 return run.resume()
         run = runs.create(
-            runs.RunSpec(
-                run=runs.new_id(self.name),
+            model.RunSpec(
+                run=store.new_id(self.name),
                 workflow=value,
                 path=str(self.filename or ""),
                 folder=str(self.folder),
                 source=source,
                 order=tuple(order),
                 max_parallel=max_parallel,
-                machine=runs.machine_id(),
+                machine=store.machine_id(),
                 python=sys.executable,
                 path_variable=os.environ.get("PATH", ""),
                 variables=tuple(sorted(os.environ)),
-                created=runs.now(),
+                created=store.now(),
             )
         )
         runs.start_engine(run)
@@ -261,6 +258,8 @@ class Workflow:
     def _run_and_wait(self, dryrun: bool, show: bool, filename: str | Path | None, **options: Any) -> Run | None:
         from cc_notebook.views import picture, table
 
+        if filename:
+            picture.check(Path(filename))
         if dryrun:
             print(table.text(table.written(self.model(), options.get("order", ()))))
             return None
@@ -276,8 +275,8 @@ class Workflow:
 
     def _runs(self) -> list[Run]:
         """The runs of workflows of this name, newest first."""
-        head = runs.new_id(self.name)[:-20]
-        return [run for run in reversed(runs.all_runs()) if run.id[:-20] == head]
+        head = store.new_id(self.name)[: -store.ID_TIME]
+        return [run for run in reversed(runs.all_runs()) if run.id[: -store.ID_TIME] == head]
 
 
 def place(folder: Path) -> spec.Place:
@@ -292,57 +291,14 @@ def read_file(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
-        near = [shown(found) for found in sorted((path if path.is_dir() else path.parent).glob("*.y*ml"))[:5]]
+        near = [shown(found) for found in sorted((path if path.is_dir() else path.parent).glob("[!.]*.y*ml"))[:5]]
         hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
         raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
-
-
-def known(name: str, names: Mapping[str, object], message: str) -> None:
-    """Raises InputError with the nearest name if `name` is not one of `names`."""
-    if name not in names:
-        near = get_close_matches(name, names, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(list(names)[:10]) or 'none'}"
-        raise InputError(f"{message} '{name}'; {hint}")
-
-
-def with_params(value: model.Workflow, given: Mapping[str, Any]) -> model.Workflow:
-    """The workflow with params set; texts are read as YAML. Raises InputError for an unknown name or another type."""
-    params = dict(value.params)
-    for key, new in given.items():
-        known(key, params, "the workflow has no param")
-        default = params[key]
-        if isinstance(new, str) and not isinstance(default, str):
-            try:
-                new = yamltext.read(new, f"param {key}").value
-            except SpecError as error:
-                raise InputError(str(error)) from None
-        wider = isinstance(default, float) and type(new) is int
-        if default is not None and type(new) is not type(default) and not wider:
-            raise InputError(f"param '{key}' is a {type(default).__name__} such as {default!r}; {new!r} is not")
-        params[key] = new
-    return value.model_copy(update={"params": params})
-
-
-def select(value: model.Workflow, from_: str | None, only: Sequence[str] | None) -> model.Workflow:
-    """The part of a workflow that is to run. Raises InputError for a name that it does not have."""
-    if from_ is None and only is None:
-        return value
-    for name in [*([from_] if from_ else []), *(only or ())]:
-        known(name, value.jobs, "there is no job")
-    chosen = graph.reach([from_], graph.relatives(value.jobs, value.edges)[1]) if from_ else set(value.jobs)
-    chosen &= set(only) if only else chosen
-    jobs = {name: job for name, job in value.jobs.items() if name in chosen}
-    return value.model_copy(update={"jobs": jobs, "edges": tuple(e for e in value.edges if set(e) <= chosen)})
 
 
 def shown(path: Path) -> str:
     """A path as short as it can be told: relative if it is below the current folder."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _is_order(order: Sequence[str], value: model.Workflow) -> bool:
-    rank = {name: place for place, name in enumerate(order)}
-    return sorted(order) == sorted(value.jobs) and all(rank[a] < rank[b] for a, b in value.edges)
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:

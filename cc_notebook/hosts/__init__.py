@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cc_notebook import model
 from cc_notebook.errors import InputError
@@ -10,9 +9,6 @@ from cc_notebook.hosts.base import Attempt, Host
 from cc_notebook.hosts.local import LocalHost
 from cc_notebook.hosts.remote import RemoteHost
 from cc_notebook.hosts.transport import openssh
-
-if TYPE_CHECKING:
-    from cc_notebook.runs import RunSpec
 
 __all__ = ["Attempt", "Host", "make", "name_of", "settings", "supported"]
 
@@ -33,12 +29,12 @@ def supported(flow: model.Workflow) -> None:
             )
 
 
-def settings(spec: "RunSpec", job: model.Job) -> model.Host:
+def settings(spec: model.RunSpec, job: model.Job) -> model.Host:
     """What the workflow's `hosts:` says about a job's host; an ssh alias needs nothing there."""
     return spec.workflow.hosts.get(job.host, model.Host())
 
 
-def make(spec: "RunSpec", folder: Path, name: str) -> Host:
+def make(spec: model.RunSpec, folder: Path, name: str) -> Host:
     """The host of this name for one run."""
     most = spec.max_parallel or spec.workflow.max_parallel
     if name == "local":

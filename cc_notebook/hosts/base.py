@@ -1,7 +1,5 @@
 """What the engine and a host say to each other, and what the files of an attempt folder mean. No I/O here."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """An attempt's folder on this machine: make it whole, read its log in bounded pieces, read the outputs at the end."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """Jobs on this computer: wrappers started directly, ends known by pidfd, places shared with the user's other runs."""
 
-from __future__ import annotations
-
 import fcntl
 import math
 import os

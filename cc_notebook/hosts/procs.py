@@ -1,7 +1,5 @@
 """The processes of this machine, read from /proc: who belongs to an attempt, and signals that hit nobody else."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterable, Iterator

@@ -1,14 +1,8 @@
 """Why a job is in its state: the proof, in plain sentences, from the events alone."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from cc_notebook import control
+from cc_notebook.runs import Run
 from cc_notebook.state import Event
-
-if TYPE_CHECKING:
-    from cc_notebook.runs import Run
 
 
 def job(run: Run, name: str) -> str:

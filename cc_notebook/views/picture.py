@@ -1,12 +1,12 @@
-"""A picture of a workflow: Graphviz through pygraphviz, whose wheels carry it. Colours are the article's."""
+"""A picture of a workflow, in the article's colours, by the Graphviz that pygraphviz's wheels carry."""
 
-from __future__ import annotations
-
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cc_notebook.errors import InputError
-from cc_notebook.model import MARKERS, Workflow
+from cc_notebook.errors import InputError, ResourceError
+from cc_notebook.model import MARKERS, Job, Workflow
 from cc_notebook.state import JobStatus
 from cc_notebook.views.table import SYMBOLS, clean
 
@@ -20,23 +20,50 @@ COLORS = {
     "skipped": "#EEEEEE",
 }
 FORMATS = (".svg", ".png", ".pdf", ".dot")
+_DRAW = """
+import pygraphviz, sys
+sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(None, sys.argv[1], "dot"))
+"""  # in a process of its own: Graphviz holds the interpreter's lock, and prints what it likes
+
+
+def check(path: Path) -> None:
+    """Raises InputError if the file's ending is no picture's."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path.name}: a picture's name ends with {', '.join(FORMATS)}")
 
 
 def write(flow: Workflow, statuses: Mapping[str, JobStatus], path: Path) -> None:
-    """Draw the graph with the state of each job into an SVG, PNG, PDF or DOT file, chosen by the file's ending."""
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path.name}: a picture's name ends with {', '.join(FORMATS)}")
-    import pygraphviz
+    """Draw the graph with the state of each job into a file; its ending says the format."""
+    check(path)
+    text = dot(flow, statuses).encode()
+    if path.suffix != ".dot":
+        words = [sys.executable, "-c", _DRAW, path.suffix[1:]]
+        drawn = subprocess.run(words, input=text, capture_output=True, timeout=60, check=False)
+        if drawn.returncode:
+            why = drawn.stderr.decode(errors="replace").strip().splitlines()[-1]
+            raise ResourceError(f"{path} cannot be drawn: {why}")
+        text = drawn.stdout
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
-    drawing = pygraphviz.AGraph(directed=True, name=flow.name)
-    for name, job in flow.jobs.items():
-        status = statuses.get(name, JobStatus())
-        label = clean(f"{SYMBOLS[status.state]} {name}") + (f"\\n{status.progress}%" if not job.instant else "")
-        shape = job.shape or ("diamond" if name in MARKERS else "box")
-        style = "filled,rounded" if job.style is None and shape == "box" else job.style or "filled"
-        drawing.add_node(name, label=label, shape=shape, style=style, fillcolor=COLORS[status.state])
-    drawing.add_edges_from(flow.edges)
-    if path.suffix == ".dot":
-        path.write_text(drawing.to_string(), encoding="utf-8")
-    else:
-        drawing.draw(str(path), prog="dot")
+
+def dot(flow: Workflow, statuses: Mapping[str, JobStatus]) -> str:
+    """The graph in Graphviz's language."""
+    nodes = [_node(job, statuses.get(name, JobStatus())) for name, job in flow.jobs.items()]
+    edges = [f"  {_quoted(parent)} -> {_quoted(child)}" for parent, child in flow.edges]
+    return "\n".join([f"digraph {_quoted(flow.name)} {{", *nodes, *edges, "}"]) + "\n"
+
+
+def _node(job: Job, status: JobStatus) -> str:
+    shape = job.shape or ("diamond" if job.name in MARKERS else "box")
+    style = "filled,rounded" if job.style is None and shape == "box" else job.style or "filled"
+    label = f"{SYMBOLS[status.state]} {job.name}" + ("" if job.instant else f"\\n{status.progress}%")
+    words = {"label": label, "shape": shape, "style": style, "fillcolor": COLORS[status.state]}
+    return f"  {_quoted(job.name)} [{', '.join(f'{key}={_quoted(value)}' for key, value in words.items())}]"
+
+
+def _quoted(text: str) -> str:
+    return '"' + clean(text).replace('"', '\\"') + '"'

@@ -1,14 +1,11 @@
 """A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
 
-from __future__ import annotations
-
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,10 +15,8 @@ from rich.text import Text
 
 from cc_notebook import graph
 from cc_notebook.model import Job, Workflow
-from cc_notebook.state import JobStatus, RunState
-
-if TYPE_CHECKING:
-    from cc_notebook.runs import Run
+from cc_notebook.runs import Run
+from cc_notebook.state import RunState
 
 STYLES = {
     "running": "blue",
@@ -41,6 +36,8 @@ SYMBOLS = {
     "cancelled": "■",
     "skipped": "»",
 }
+WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
+WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
 ALL = 10**9  # lines of a terminal that has room for everything
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -115,22 +112,16 @@ def watch_live(run: Run) -> None:
 
 
 def watch_lines(run: Run, file: TextIO | None = None) -> None:
-    """Print one line for each change of a job's state until the run ends."""
-    last: dict[str, JobStatus] = {}
-    for view in run.follow(0.1):
-        for name, status in view.jobs.items():
-            if status is not last.get(name) and status.state != last.get(name, JobStatus()).state:
-                print(_line(name, status), file=file or sys.stdout, flush=True)
-        last = dict(view.jobs)
-    view = run.refresh()
-    reason = f": {clean(view.reason or run.note())}" if view.reason or run.note() else ""
-    print(f"run {run.id} {view.state}{reason}", file=file or sys.stdout, flush=True)
-
-
-def _line(name: str, status: JobStatus) -> str:
-    moment = (status.ended or status.started or status.submitted)[11:19]
-    reason = f": {clean(status.reason)}" if status.reason else ""
-    return f"{moment or '--:--:--'} {SYMBOLS[status.state]} {clean(name)} {status.state}{reason}"
+    """Print one line for each change of a job's state, in the order of the events, until the run ends."""
+    reader = run.reader()
+    for _ in run.follow():
+        for event in reader.new():
+            if event.type in WORDS:
+                reason = f": {clean(event.reason)}" if event.reason else ""
+                state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
+                print(f"{moment} {SYMBOLS[state]} {clean(event.job)} {state}{reason}", file=file, flush=True)
+    told = run.refresh().reason or run.note()
+    print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
 
 def _whole(run: Run, height: int) -> Group:
@@ -164,7 +155,7 @@ def _table(lines: Sequence[Row]) -> Table:
         fixed = column in ("ID", "Status", "Progress", "Time")
         right = column in ("ID", "Time")
         table.add_column(
-            column, justify="right" if right else "left", no_wrap=fixed or column == "Script", overflow="fold"
+            column, justify="right" if right else "left", no_wrap=fixed or column in ("Name", "Host"), overflow="fold"
         )
     for row in lines:
         state = Text(f"{SYMBOLS[row.state]} {row.state}", STYLES.get(row.state, ""))
@@ -177,7 +168,7 @@ def _table(lines: Sequence[Row]) -> Table:
 
 def _what(job: Job) -> str:
     words = job.script or (job.exec or "").strip().split("\n")[0]
-    return words if len(words) <= 40 else words[:39] + "…"
+    return words if len(words) <= 24 else words[:23] + "…"
 
 
 def _after(parents: Sequence[str]) -> str:

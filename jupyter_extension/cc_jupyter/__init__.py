@@ -1,0 +1,11 @@
+"""The Jupyter server extension of cc-notebook: enabled by its installation, loaded by every Jupyter server."""
+
+from typing import Any
+
+from cc_jupyter.app import CCExtension
+
+__all__ = ["CCExtension"]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    return [{"module": "cc_jupyter", "app": CCExtension}]

@@ -1,0 +1,112 @@
+"""The store on disk: where it is, how files are written whole, the register of workflows, requests, run ids."""
+
+import json
+import os
+import re
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cc_notebook.errors import InputError, ResourceError
+from cc_notebook.hosts.base import job_folder
+from cc_notebook.hosts.folder import write
+
+ID_TIME = 21  # characters of a run's id that tell when it was made
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks of a run: `cancel`, `pause`, `resume`, `retry` or `mark`, for `jobs` (empty: all)."""
+
+    type: str
+    jobs: tuple[str, ...] = ()
+    state: str = ""
+    id: str = field(default_factory=lambda: f"{time.time_ns()}-{secrets.token_hex(4)}")
+
+    @classmethod
+    def read(cls, path: Path) -> "Request":
+        """A request from its file. Raises InputError if it is none."""
+        try:
+            data = json.loads(path.read_bytes())
+            known = data["type"] in ("cancel", "pause", "resume", "retry", "mark")
+            if not known or (data["type"] == "mark" and not data["jobs"]):
+                raise ValueError(data["type"])
+            return cls(data["type"], tuple(map(str, data["jobs"])), str(data["state"]), path.stem)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path.name} is no request: {error}") from None
+
+
+def home() -> Path:
+    """The store's folder: `CC_HOME`, or `cc` in Jupyter's data directory; made for its owner alone."""
+    if found := os.environ.get("CC_HOME"):
+        path = Path(found).expanduser().absolute()
+    else:
+        from jupyter_core.paths import jupyter_data_dir
+
+        path = Path(jupyter_data_dir()) / "cc"
+    try:
+        for folder in (path, path / "runs", path / "register"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ResourceError(f"the store {path} cannot be made: {error}; set CC_HOME to a folder of yours") from None
+    return path
+
+
+def now() -> str:
+    """The time in aware UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat()
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file whole: it is old or new, also after a power cut. Raises ResourceError and leaves nothing."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        write(part, text, sync=True)
+        rename(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file or folder its name so that it survives a power cut."""
+    os.replace(old, new)
+    descriptor = os.open(new.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def machine_id() -> str:
+    """What tells this computer from others that share its home folder."""
+    with suppress(OSError):
+        return Path("/etc/machine-id").read_text().strip() + "@" + os.uname().nodename
+    return os.uname().nodename
+
+
+def new_id(name: str) -> str:
+    """A fresh run id: workflow, UTC time, microseconds in hex; in the order of time for one workflow."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40].lstrip("-") or "workflow"
+    moment = datetime.now(UTC)
+    return f"{safe}-{moment:%Y%m%d-%H%M%S}-{moment.microsecond:05x}"
+
+
+def register(name: str, path: Path) -> None:
+    """Remember where a workflow file lives."""
+    entry = home() / "register" / f"{job_folder(str(path))[-8:]}.json"
+    if not entry.exists():
+        write_new(entry, json.dumps({"name": name, "path": str(path)}))
+
+
+def registered(name: str) -> list[Path]:
+    """The files of the workflows that are called `name`."""
+    found = []
+    for entry in sorted((home() / "register").glob("*.json")):
+        data = json.loads(entry.read_text(encoding="utf-8"))
+        if data["name"] == name and Path(data["path"]).exists():
+            found.append(Path(data["path"]))
+    return found
