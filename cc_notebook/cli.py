@@ -3,7 +3,9 @@
 Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 130 stopped watching with Ctrl-C (the run goes on).
 """
 
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from cc_notebook import __version__, runs, store
-from cc_notebook.errors import CCError, InputError
+from cc_notebook.errors import CCError, InputError, clean
 from cc_notebook.runs import Run
 
 CODES = {"done": 0, "failed": 1, "cancelled": 3}
@@ -27,8 +29,6 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CCError as error:
-            from cc_notebook.views.table import clean
-
             lines = [clean(line) for line in str(error).splitlines()]
             click.echo("\n".join(f"error: {line}" for line in lines), err=True)
             ctx.exit(2)
@@ -38,6 +38,9 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="jupyter cc")
 def main() -> None:
     """Run workflows of scripts: write a graph in YAML, run it, watch it, come back later."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks our symbols shows marks instead
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @main.command()
@@ -132,8 +135,6 @@ def show(run_id: str, as_json: bool) -> None:
 @click.option("--tail", type=click.IntRange(0), metavar="BYTES", help="Only the last bytes.")
 def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | None) -> None:
     """Print what JOB of RUN wrote."""
-    from cc_notebook.views.table import clean
-
     found = runs.find(run_id)
     found.status(job)
     terminal = sys.stdout.isatty()
@@ -186,8 +187,6 @@ def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None
 @click.argument("job")
 def explain(run_id: str, job: str) -> None:
     """Say why JOB of RUN is in its state, with the proof."""
-    from cc_notebook.views.table import clean
-
     click.echo(clean(runs.find(run_id).explain(job)))
 
 
@@ -214,8 +213,8 @@ def schema() -> None:
 
 def _file(name: str) -> Path:
     """A workflow file by path, or by the name under which it is registered."""
-    path = Path(name).expanduser()
-    if path.exists() or path.suffix in (".yaml", ".yml") or "/" in name:
+    path = Path(os.path.expanduser(name))
+    if os.path.exists(path) or path.suffix in (".yaml", ".yml") or "/" in name:
         return path
     found = store.registered(name)
     if len(found) > 1:

@@ -20,7 +20,7 @@ def decide(trigger: str, waiting: int, tally: Mapping[str, int]) -> Decision | N
     """
     if trigger == "always":
         return "run"
-    if trigger == "one_failed" and tally.get("failed"):
+    if trigger == "one_failed" and (tally.get("failed") or tally.get("blocked")):
         return "run"
     if waiting:
         return None

@@ -1,8 +1,19 @@
 """The errors a user can meet, one leaf for each thing the user can do about it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+MAX_PROBLEMS = 100  # of one file that are told
+
+
+def clean(text: str) -> str:
+    """Text from anywhere, without the codes by which it could steer a terminal or deceive the eye."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +28,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+        text = clean(f"{where}: {self.message}" + (f"; {self.hint}" if self.hint else ""))
+        return text.replace("\n", " ").replace("\t", " ")
 
 
 class CCError(Exception):
@@ -33,7 +45,9 @@ class SpecError(InputError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
-        super().__init__("\n".join(str(p) for p in self.problems))
+        more = len(self.problems) - MAX_PROBLEMS
+        told = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
+        super().__init__("\n".join([*told, f"… and {more} more problems"] if more > 0 else told))
 
 
 class UnavailableError(CCError):

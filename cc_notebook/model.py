@@ -4,7 +4,7 @@ import re
 import shlex
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
@@ -13,6 +13,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 PAYLOAD_KINDS = ("sh", "python", "jupyter")  # section 5.2 of the article names payloads as kinds; they mean local
 MARKERS = ("start", "end")  # need not be declared; without a script they are instant
 MAX_NAME = 200
+MAX_RANGE = 10_000  # names that one `j[0-9999]` stands for
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -39,10 +40,17 @@ def expand(value: object) -> tuple[str, ...]:
     for part in (str(part).strip() for part in parts):
         if not part:
             raise ValueError("a name is missing between two commas")
-        low, high, match = 0, 0, re.fullmatch(r"(.*)\[(\d+)-(\d+)\](.*)", part)
-        if match:
-            low, high = int(match[2]), min(int(match[3]), int(match[2]) + 100_000)
-        names += [f"{match[1]}{n:0{len(match[2])}d}{match[4]}" for n in range(low, high + 1)] if match else [part]
+        match = re.fullmatch(r"(.*)\[((?:\d+(?:-\d+)?)(?:,\d+(?:-\d+)?)*)\](.*)", part)
+        for piece in match[2].split(",") if match else ():
+            low, _, high = piece.partition("-")
+            if int(high or low) - int(low) >= MAX_RANGE:
+                raise ValueError(f"[{piece}] stands for more than {MAX_RANGE:,} names")
+            names += (
+                [f"{match[1]}{n:0{len(low)}d}{match[3]}" for n in range(int(low), int(high or low) + 1)]
+                if match
+                else []
+            )
+        names += [] if match else [part]
     return tuple(names)
 
 
@@ -65,8 +73,8 @@ def memory_bytes(value: object) -> object:
 
 
 def _progress(value: object) -> object:
-    if isinstance(value, str) and "{n}" not in value:
-        raise ValueError("progress is a number from 0 to 100 or a pattern with {n}, such as 'Epoch {n}/{total}'")
+    if isinstance(value, str) and (value.count("{n}") != 1 or value.count("{total}") > 1):
+        raise ValueError("progress is a number from 0 to 100 or a pattern with one {n}, such as 'Epoch {n}/{total}'")
     return value
 
 
@@ -82,6 +90,7 @@ def _kind(value: object) -> object:
     return "local" if value in PAYLOAD_KINDS else value
 
 
+Name = Annotated[str, AfterValidator(check_name)]
 Time = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(gt=0, le=10**9)]
 Memory = Annotated[int, BeforeValidator(memory_bytes, json_schema_input_type=int | str), Field(gt=0)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
@@ -118,6 +127,23 @@ class Files(_Part):
     out: tuple[str, ...] = ()
 
 
+def _retry(value: object) -> object:
+    return {"max": value} if isinstance(value, int) else value
+
+
+def _empty(value: object) -> object:
+    return {} if value is None else value
+
+
+def _sequences(value: object) -> object:
+    """Dependencies as a list: of one text, of nothing, or of the edges that cloudmesh-cc saves as a mapping."""
+    if isinstance(value, dict):
+        return [
+            [e.get("source", ""), e.get("destination", "")] if isinstance(e, dict) else None for e in value.values()
+        ]
+    return [value] if isinstance(value, str) else [] if value is None else value
+
+
 class Job(BaseModel):
     """One node of a workflow. Attributes that it does not know are kept and usable as `{attribute}`."""
 
@@ -139,7 +165,7 @@ class Job(BaseModel):
     progress: Annotated[Annotated[int, Field(ge=0, le=100)] | str | None, BeforeValidator(_progress)] = None
     resources: Resources = Resources()
     timeout: Time | None = None
-    retry: Annotated[Retry, BeforeValidator(lambda n: {"max": n} if isinstance(n, int) else n)] = Retry()
+    retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=Retry | int)] = Retry()
     after: Names = ()
     trigger: Trigger = "all_success"
     isolated: bool = False
@@ -157,6 +183,10 @@ class Job(BaseModel):
                 if word in result:
                     raise ValueError(f"{other} and {word} are two words for the same thing: keep one")
                 result[word] = result.pop(other)
+        if isinstance(result.get("status"), int):  # Table 2 of the article
+            result["progress"] = result.pop("status")
+        if "exec" in result and result.get("script") == f"{result.get('name')}.sh":
+            del result["script"]  # cloudmesh-cc fills that in when it saves
         if "script" in result and "exec" in result:
             raise ValueError("script and exec cannot both be given: a job runs one of them")
         return result
@@ -189,46 +219,26 @@ class Host(_Part):
     ssh_config: str | None = None
 
 
+def _or_nothing(kind: Any) -> Any:
+    """`name:` with nothing below it is an empty mapping."""
+    return Annotated[kind, BeforeValidator(_empty, json_schema_input_type=kind | None)]
+
+
 class Flow(BaseModel):
     """What stands below `workflow:`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    nodes: dict[Annotated[str, AfterValidator(check_name)], Job] = Field(min_length=1)
-    dependencies: tuple[Sequence, ...] = ()
-    params: dict[str, Any] = {}
-    hosts: dict[str, Host] = {}
+    nodes: dict[Name, _or_nothing(Job)] = Field(min_length=1)  # type: ignore[valid-type]
+    dependencies: Annotated[
+        tuple[Sequence, ...],
+        BeforeValidator(_sequences, json_schema_input_type=list[str | list[str]] | str | dict | None),
+    ] = ()
+    params: _or_nothing(dict[str, Any]) = Field(  # type: ignore[valid-type]
+        {}, validation_alias=AliasChoices("params", "parameters")
+    )
+    hosts: _or_nothing(dict[str, _or_nothing(Host)]) = {}  # type: ignore[valid-type]
     scheduler: str = "parallel"
     max_parallel: int | None = Field(None, ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        """What may be left out or said otherwise: empty parts, `parameters`, one dependency, cloudmesh-cc's form."""
-        if not isinstance(value, dict):
-            return value
-        result = {("params" if key == "parameters" else key): item for key, item in value.items() if item is not None}
-        if isinstance(result.get("dependencies"), str):
-            result["dependencies"] = [result["dependencies"]]
-        if isinstance(result.get("dependencies"), dict):
-            edges = result["dependencies"].values()
-            result["dependencies"] = [
-                [e.get("source", ""), e.get("destination", "")] for e in edges if isinstance(e, dict)
-            ]
-        return result
-
-    @field_validator("nodes", "hosts", mode="before")
-    @classmethod
-    def _named(cls, value: Any, info: Any) -> Any:
-        """An entry without attributes is an empty mapping; a job's name is its key."""
-        if not isinstance(value, dict):
-            return value
-        entries = {str(key): {} if item is None else item for key, item in value.items()}
-        if info.field_name == "hosts":
-            return entries
-        return {
-            k: {**item, "name": str(item.get("name", k))} if isinstance(item, dict) else item
-            for k, item in entries.items()
-        }
 
 
 class File(BaseModel):

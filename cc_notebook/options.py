@@ -30,6 +30,8 @@ def select(value: Workflow, from_: str | None, only: Sequence[str] | None) -> Wo
     """The part of a workflow that is to run. Raises InputError for a name that it does not have."""
     if from_ is None and only is None:
         return value
+    if from_ is not None and only is not None:
+        raise InputError("give --from or --only (from_ or only), not both")
     for name in [*([from_] if from_ else []), *(only or ())]:
         nearest(name, value.jobs, "there is no job")
     chosen = graph.reach([from_], graph.relatives(value.jobs, value.edges)[1]) if from_ else set(value.jobs)

@@ -24,11 +24,13 @@ class Report:
 
 
 def value(text: str) -> object:
-    """The value of `key=text`: JSON if it is JSON, else the text itself."""
+    """The value of `key=text`: JSON if it is JSON that can be written again, else the text itself."""
     try:
-        return json.loads(text)
-    except ValueError:
+        found = json.loads(text)
+        json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return text
+    return found
 
 
 def percent(text: str) -> int | None:
@@ -40,16 +42,17 @@ def percent(text: str) -> int | None:
 
 
 def report(lines: Iterable[str], pattern: str | None = None) -> Report:
-    """Read protocol lines, `key=value` lines of an `outputs` file, or lines that match `pattern`."""
+    """Read protocol lines, and those that match `pattern`; without one also bare `key=value` lines, as in `outputs`."""
     progress: int | None = None
     outputs: dict[str, object] = {}
     matcher = compiled(pattern) if pattern else None
     for line in lines:
-        if matcher and (match := matcher.search(line)):
-            found = match.groupdict()
-            progress = percent(str(100 * float(found["n"]) / float(found.get("total") or 100)))
+        if matcher and not line.startswith(MARK.decode()):
+            found = match.groupdict() if (match := matcher.search(line)) else {}
+            if found and float(found.get("total") or 100):
+                progress = percent(str(100 * float(found["n"]) / float(found.get("total") or 100)))
             continue
-        for word in line.removeprefix("# cloudmesh ").split():
+        for word in line.removeprefix(MARK.decode()).split():
             key, equals, text = word.partition("=")
             if key == "progress":
                 progress = percent(text) if percent(text) is not None else progress
@@ -73,13 +76,14 @@ def pick(chunk: bytes, pattern: str | None = None) -> tuple[list[str], int]:
     """
     used = chunk.rfind(b"\n") + 1
     if not used:
-        return [], 0 if len(chunk) < MAX_LINE else len(chunk)
+        return [], 0 if len(chunk) < MAX_LINE else len(chunk) - 1  # one byte stays, so the rest begins no line
     if not pattern and MARK not in chunk:
         return [], used
     matcher = compiled(pattern) if pattern else None
     found = []
     for raw in chunk[:used].split(b"\n"):
-        line = raw[:MAX_LINE].decode(errors="replace")
+        whole = raw if len(raw) <= MAX_LINE else raw[:MAX_LINE].rpartition(b" ")[0]  # no word that was cut
+        line = whole.decode(errors="replace")
         if raw.startswith(MARK) or (matcher and matcher.search(line)):
             found.append(line)
     return found, used

@@ -22,8 +22,10 @@ def progress(
 
     Prints the article's line `# cloudmesh status=… progress=… pid=… key=value` and returns it. With `filename` the line
     is also appended to that file, as the article's Figure 6 does. Values may be anything that JSON can hold.
-    Raises ValueError for a progress that is no number.
+    Raises ValueError for a progress that is no finite number, or a line of more than 4096 bytes.
     """
+    if progress is not None and not abs(float(progress)) < 1e9:
+        raise ValueError(f"progress is a number from 0 to 100, not {progress!r}")
     words = ["# cloudmesh", f"status={'done' if progress is not None and float(progress) >= 100 else status}"]
     if progress is not None:
         words.append(f"progress={int(float(progress))}")
@@ -32,6 +34,8 @@ def progress(
         text = json.dumps(value, separators=(",", ":"), default=str)
         words.append(f"{key}=" + text.replace(" ", "\\u0020"))  # blanks stand only inside JSON strings here
     line = " ".join(words)
+    if len(line.encode()) > 4096:
+        raise ValueError("the outputs are too long for one line (4096 bytes): write them to a file and report its name")
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
     if filename:

@@ -148,7 +148,10 @@ class Run:
 
     def log_path(self, job: str, attempt: int | None = None) -> Path | None:
         """The log file of an attempt (default: the newest), None before the first."""
-        number = attempt or self.refresh().jobs[self._known(job)].attempt
+        newest = self.refresh().jobs[self._known(job)].attempt
+        number = attempt or newest
+        if number > newest:
+            raise InputError(f"job '{job}' has {newest or 'no'} attempts, not {number}")
         return (
             self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder / "log" if number else None
         )

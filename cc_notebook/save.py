@@ -1,41 +1,64 @@
-"""A workflow back to YAML: into the user's own text, whose comments, order and quotes survive where nothing changed."""
+"""A workflow back to YAML: into the user's own text, where whatever did not change stays as it was written."""
 
 import io
 from typing import Any
 
+from cc_notebook import yamltext
+
+
+def plain(flow: dict[str, Any]) -> dict[str, Any]:
+    """What stands below `workflow:` as programs edit it: nodes are mappings, dependencies a list of texts."""
+    given = flow.get("dependencies") or []
+    given = [given] if isinstance(given, str) else given
+    if isinstance(given, dict):
+        given = [[edge["source"], edge["destination"]] for edge in given.values()]
+    nodes = {str(name): dict(node or {}) for name, node in flow["nodes"].items()}
+    return {**flow, "nodes": nodes, "dependencies": [_sequence(item) for item in given]}
+
 
 def text(body: dict[str, Any], old: str) -> str:
-    """The YAML of a workflow; `old` is the file's present text (empty: a new file)."""
+    """The YAML of a workflow in the form of `plain`; `old` is the file's present text (empty: a new file)."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.version = None
-    document = yaml.load(old) if old.strip() else {}
-    document = document if isinstance(document, dict) else {}
-    if not isinstance(document.get("workflow"), dict):
-        document["workflow"] = {}
-    _merge(document["workflow"], body)
+    before = yamltext.read(old, "the file").value if old.strip() else {"workflow": {}}
+    if before["workflow"] and plain(before["workflow"]) == body:
+        return old
+    document = yaml.load(old) if old.strip() else {"workflow": {}}
+    _merge(document["workflow"], before["workflow"], body)
     out = io.StringIO()
     yaml.dump(document, out)
     return out.getvalue()
 
 
-def _merge(target: Any, wanted: dict[str, Any]) -> None:
-    for key in [key for key in target if str(key) not in wanted]:
-        del target[key]
+def _merge(target: Any, before: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Change in `target`, ruamel's view, what differs between `before`, our view of the same text, and `wanted`."""
+    keys = dict(zip(before, list(target), strict=False))  # ruamel reads `010:` as a number, we as what is typed
+    for key in before.keys() - wanted.keys():
+        del target[keys[key]]
     for key, value in wanted.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        elif key not in target or (_plain(target[key]) != value and (value or target[key])):
-            target[key] = value  # `name:` with nothing below it is equal to no attributes and stays as it is
+        old = before.get(key)
+        if key == "dependencies" and isinstance(old, list):
+            _merge_sequences(target[keys[key]], [_sequence(item) for item in old], value)
+        elif isinstance(old, dict) and isinstance(value, dict):
+            _merge(target[keys[key]], old, value)
+        elif old != value and (old or value):
+            target[keys.get(key, key)] = value
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+def _merge_sequences(target: Any, before: list[str], wanted: list[str]) -> None:
+    """Their order has no meaning; a new one takes the line of one that is gone, so that the comments around it stay."""
+    new = [item for item in wanted if item not in before]
+    gone = [index for index, item in enumerate(before) if item not in wanted]
+    for index, item in zip(gone, new, strict=False):
+        target[index] = item
+    for index in reversed(gone[len(new) :]):
+        del target[index]
+    target.extend(new[len(gone) :])
+
+
+def _sequence(item: Any) -> Any:
+    return ", ".join(map(str, item)) if isinstance(item, list) else str(item)

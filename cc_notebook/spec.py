@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from cc_notebook import graph, template, yamltext
-from cc_notebook.errors import SpecError, did_you_mean
-from cc_notebook.model import MARKERS, File, Flow, Job, Workflow
+from cc_notebook.errors import MAX_PROBLEMS, SpecError, did_you_mean
+from cc_notebook.model import MARKERS, File, Flow, Host, Job, Resources, Retry, Workflow
 
 SUFFIXES = (".sh", ".py")
 LATER = ("foreach", "matrix", "exclude", "include", "when", "repeat", "workflow", "kernel", "kernel_gateway")
@@ -21,13 +21,15 @@ HERE = frozenset({"", "local", "localhost", "127.0.0.1", "::1"})
 
 _FLOW_WORDS = [*Flow.model_fields, "parameters", "name"]
 _JOB_WORDS = [*Job.model_fields, "command", "parameters"]
-_TOLD = {
-    "dict_type": "this is not a mapping: write 'name: value' lines below it, indented",
-    "model_type": "this is not a mapping: write its attributes below it, indented",
-    "missing": "this is missing",
-    "too_short": "there are no jobs: write them below, indented",
-    "extra_forbidden": "this is not known here",
+_ALL_WORDS = [*_JOB_WORDS, *Host.model_fields, *Resources.model_fields, *Retry.model_fields]
+_TOLD = {  # pydantic's errors in our words: what is wrong, what to do
+    "dict_type": ("this is not a mapping", "write 'name: value' lines below it, indented"),
+    "model_type": ("this is not a mapping", "write its attributes below it, indented"),
+    "missing": ("this is missing", "write it below 'workflow:', indented"),
+    "too_short": ("there are no jobs", "write them below 'nodes:', indented"),
+    "extra_forbidden": ("this is not known here", "remove it"),
 }
+UNKNOWN_PAYLOAD = ((), ("script",), ("exec",), ("command",))  # where an error hides what a job runs
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,13 @@ def check(document: yamltext.Document, name: str, place: Place, strict: bool = F
     named = {name for sequence in flow.dependencies for name in sequence}
     for key, job in flow.nodes.items():
         _check_job(document, key, job, place, strict)
-    jobs = {name: Job(name=name) for name in MARKERS if name in named}
-    jobs |= {key: job.model_copy(update={"name": key}) for key, job in flow.nodes.items()}
+    jobs = {key: job.model_copy(update={"name": key}) for key, job in flow.nodes.items()}
+    marks = {name: Job(name=name) for name in MARKERS if name in named and name not in jobs}
+    jobs = {
+        **{n: m for n, m in marks.items() if n == "start"},
+        **jobs,
+        **{n: m for n, m in marks.items() if n == "end"},
+    }
     edges = _edges(document, flow, {*jobs, *broken})
     jobs = {n: job if n in broken else _with_script(document, job, place) for n, job in jobs.items()}
     _check_names(document, jobs, flow.params)
@@ -89,7 +96,9 @@ def _flow(document: yamltext.Document) -> tuple[Flow, set[str]]:
             return File.model_validate(value).workflow, broken
         except ValidationError as error:
             places = _note_errors(document, error)
-        broken |= {str(path[2]) for path in places if path[1:2] == ("nodes",) and len(path) > 2}
+        broken |= {
+            str(path[2]) for path in places if path[1:2] == ("nodes",) and path[3:] in UNKNOWN_PAYLOAD and path[2:]
+        }
         before = value
         for path in places:
             value = _without(value, path)
@@ -107,11 +116,11 @@ def _note_errors(document: yamltext.Document, error: ValidationError) -> list[tu
             continue
         found[where] = path
         words = [str(step) for step in path[2:5] if step not in ("str", "int", "float", "bool")]
-        message = _TOLD.get(entry["type"], entry["msg"].removeprefix("Value error, "))
         shown = repr(entry.get("input"))
-        hint = f"found {shown if len(shown) < 60 else shown[:57] + '…'}" if entry["type"] != "missing" else ""
+        shown = f"found {shown if len(shown) < 60 else shown[:57] + '…'}"
+        message, hint = _TOLD.get(entry["type"], (entry["msg"].removeprefix("Value error, "), shown))
         if entry["type"] == "extra_forbidden":
-            hint = did_you_mean(str(path[-1]), _JOB_WORDS, 0.75) or hint
+            hint = did_you_mean(str(path[-1]), _ALL_WORDS, 0.75) or hint
         document.problem(path, f"{'.'.join(words) or path[-1]}: {message}", hint)
     return [path[:4] for path in found.values()]
 
@@ -145,13 +154,13 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
             document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
         elif word not in RUNTIME and (near or strict):
             document.problem((*path, word), unknown, near or "--strict allows none")
-    if job.name != key:
+    if job.name not in ("", key):
         message = f"the name '{job.name}' differs from its key '{key}'"
         document.problem((*path, "name"), message, f"write 'name: {key}' or leave the line out")
     if job.kind == "local" and job.host not in HERE and job.host not in place.hostnames:
         message = f"job '{job.name}' is local but names the host '{job.host}'"
         document.problem((*path, "host"), message, "write 'kind: ssh' to run it there, or remove the host")
-    elif job.kind != "local" and not job.host:
+    elif job.kind != "local" and not job.host and "host" not in document.value["workflow"]["nodes"][key]:
         document.problem((*path, "kind"), f"job '{job.name}' is of kind {job.kind} but names no host", "add 'host: …'")
 
 
@@ -160,12 +169,13 @@ def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[gr
     sequences: list[tuple[tuple[str, ...], tuple[object, ...]]] = [
         (names, ("workflow", "dependencies", index)) for index, names in enumerate(flow.dependencies)
     ]
-    for job in flow.nodes.values():
-        sequences += [((parent, job.name), ("workflow", "nodes", job.name, "after")) for parent in job.after]
+    for key, job in flow.nodes.items():
+        sequences += [((parent, key), ("workflow", "nodes", key, "after")) for parent in job.after]
     edges: dict[graph.Edge, tuple[object, ...]] = {}
     for names, path in sequences:
         for name in dict.fromkeys(name for name in names if name not in known):
-            hint = did_you_mean(name, known) or "declare it below 'nodes:'"
+            near = did_you_mean(name, known) if len(document.problems) < MAX_PROBLEMS else ""
+            hint = near or "declare it below 'nodes:'"
             document.problem(path, f"the dependency names an unknown job '{name}'", hint)
         for edge in pairwise(names):
             if edge[0] in known and edge[1] in known:
@@ -207,6 +217,7 @@ def _check_names(document: yamltext.Document, jobs: Mapping[str, Job], params: M
                 known = {*common, *(job.model_extra or {}), *job.params}
                 if name in known or any(head in known or head in jobs for head in template.heads(name)):
                     continue
-                hint = did_you_mean(name, known) or "write {{ and }} for braces"
+                near = did_you_mean(name, known) if len(document.problems) < MAX_PROBLEMS else ""
+                hint = near or "write {{ and }} for braces"
                 where = ("workflow", "nodes", job.name, word, key)
                 document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)

@@ -41,7 +41,10 @@ def lookup(name: str, values: Mapping[str, object]) -> object:
     for head in reversed(heads(name)):
         inner = values.get(head)
         if isinstance(inner, Mapping):
-            return lookup(name[len(head) + 1 :], inner)
+            try:
+                return lookup(name[len(head) + 1 :], inner)
+            except UnknownName:
+                break
     raise UnknownName(name)
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cc_notebook import graph, hosts, launching, model, runs, spec, store, yamltext
+from cc_notebook import graph, hosts, launching, model, runs, save, spec, store, yamltext
 from cc_notebook.errors import InputError, nearest
 from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
@@ -58,7 +58,7 @@ class Workflow:
     def __init__(self, name: str | Path | None = None, filename: str | Path | None = None) -> None:
         if filename is None and str(name).endswith((".yaml", ".yml")):
             name, filename = None, name
-        self.filename = Path(filename).expanduser().absolute() if filename else None
+        self.filename = Path(os.path.expanduser(filename)).absolute() if filename else None
         self.name = str(name or (self.filename.stem if self.filename else "workflow"))
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
         if self.filename and (name is None or self.filename.exists()):
@@ -135,10 +135,10 @@ class Workflow:
 
     def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
-        path = Path(filename).expanduser().absolute()
+        path = Path(os.path.expanduser(filename)).absolute()
         document = yamltext.read(read_file(path), shown(path))
         spec.check(document, path.stem, place(path.parent))
-        body = _plain(document.value["workflow"])
+        body = save.plain(document.value["workflow"])
         if clear:
             self._body, self.filename = body, path
         else:
@@ -150,8 +150,6 @@ class Workflow:
 
     def save(self, filename: str | Path | None = None) -> Path:
         """Write the workflow; comments and order of a file that is there survive. Returns the path."""
-        from cc_notebook import save
-
         path = Path(filename or self.filename or f"{self.name}.yaml").expanduser().absolute()
         store.write_new(path, save.text(self._body, path.read_text(encoding="utf-8") if path.exists() else ""))
         self.filename = self.filename or path
@@ -282,7 +280,7 @@ class Workflow:
 def place(folder: Path) -> spec.Place:
     """What the spec may know of this computer."""
     names = {socket.gethostname(), socket.gethostname().partition(".")[0]}
-    return spec.Place(lambda name: (folder / os.path.expanduser(name)).is_file(), spec.HERE | names)
+    return spec.Place(lambda name: os.path.isfile(folder / os.path.expanduser(name)), spec.HERE | names)
 
 
 def read_file(path: Path) -> bytes:
@@ -291,7 +289,7 @@ def read_file(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
-        near = [shown(found) for found in sorted((path if path.is_dir() else path.parent).glob("[!.]*.y*ml"))[:5]]
+        near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]
         hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
         raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
 
@@ -299,13 +297,3 @@ def read_file(path: Path) -> bytes:
 def shown(path: Path) -> str:
     """A path as short as it can be told: relative if it is below the current folder."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _plain(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as this class edits it: nodes are mappings, dependencies texts."""
-    nodes = {str(name): dict(node or {}) for name, node in body["nodes"].items()}
-    given = body.get("dependencies") or []
-    if isinstance(given, dict):
-        given = [[edge["source"], edge["destination"]] for edge in given.values()]
-    texts = [", ".join(map(str, item)) if isinstance(item, list) else str(item) for item in given]
-    return {**body, "nodes": nodes, "dependencies": [given] if isinstance(given, str) else texts}

@@ -1,7 +1,7 @@
 """YAML text to plain values, with the position of every value; all that is wrong is reported at once.
 
-Only `true` and `false` are booleans (so `on:` and `no:` are words) and dates stay text. Equal keys, alias bombs, deep
-nesting and files over 2 MB are refused. It knows nothing of workflows.
+Words are read as in YAML 1.2: only `true` and `false` are booleans, dates stay text, keys are what is typed. Equal
+keys, alias bombs, deep nesting and files over 2 MB are refused. It knows nothing of workflows.
 """
 
 import re
@@ -22,14 +22,22 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class _Loader(_Base):  # type: ignore[misc]  # the C loader where PyYAML has one, else the Python one
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in rules if tag.rsplit(":", 1)[-1] not in ("timestamp", "bool")]
+        first: [(tag, pattern) for tag, pattern in rules if tag.rsplit(":", 1)[-1] in ("null", "merge")]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        """A key is the text as it is typed: `010`, `1.50` and `on` are names."""
+        self.flatten_mapping(node)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+
+for _tag, _pattern, _first in (  # those of YAML 1.2: `yes`, `12:30`, `010` and dates are words
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", "[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
 @dataclass
@@ -44,9 +52,13 @@ class Document:
     def at(self, path: Sequence[object]) -> tuple[int, int]:
         """Line and column (from 1) of the deepest part of `path` that exists: of the key for a mapping's entry."""
         node, mark = self.node, self.node.start_mark if self.node else None
+        if self.value is None and node is None:
+            return 1, 1
         for step in path:
             if isinstance(node, yaml.MappingNode):
                 found = next((pair for pair in node.value if str(pair[0].value) == str(step)), None)
+                if found is None and isinstance(step, int):  # cloudmesh-cc's dependencies, a mapping of edges
+                    found = dict(enumerate(node.value)).get(step)
             else:
                 entries = enumerate(node.value if isinstance(node, yaml.SequenceNode) else [])
                 found = next(((entry, entry) for index, entry in entries if index == step), None)
@@ -94,26 +106,25 @@ def _decode(text: str | bytes, file: str) -> str:
 
 def _refuse_bombs(text: str, file: str) -> None:
     """Count, by events and before anything is built, how deep values nest and for how many values aliases stand."""
-    if not any(sign in text for sign in "*&[{") and "- -" not in text:
-        return
-    opened: list[str | None] = []  # the anchor of each collection that is open
-    sizes: dict[str, int] = {}
+    opened: list[str] = []  # the anchor of each collection that is open, empty without one
+    sizes: dict[str, int] = {}  # how many values each anchor stands for
     total = 0
     for event in yaml.parse(text, Loader=_Loader):
-        anchor = getattr(event, "anchor", None)
+        anchor = str(getattr(event, "anchor", None) or "")
         if isinstance(event, yaml.CollectionEndEvent):
             opened.pop()
             continue
+        alias = isinstance(event, yaml.AliasEvent)
+        size = sizes.get(anchor, 1) if alias else 1
+        total += size if alias else 0
         for name in filter(None, opened):
-            sizes[name] += 1
-        if isinstance(event, yaml.AliasEvent):
-            total += sizes.get(str(anchor), 1)
-        elif isinstance(event, yaml.CollectionStartEvent):
+            sizes[name] += size
+        endless = total > MAX_ALIASED or (alias and anchor in opened)
+        if isinstance(event, yaml.CollectionStartEvent):
             opened.append(anchor)
-            sizes |= {anchor: 1} if anchor else {}
-        nested = isinstance(event, yaml.AliasEvent) and any(opened)
-        if nested or total > MAX_ALIASED or len(opened) > MAX_DEPTH:
-            what = "nested too deeply" if len(opened) > MAX_DEPTH else "an alias that grows without end"
+            sizes[anchor] = 1
+        if endless or len(opened) > MAX_DEPTH:
+            what = "an alias that grows without end" if endless else "nested too deeply"
             line, column = event.start_mark.line + 1, event.start_mark.column + 1  # type: ignore[union-attr]
             raise SpecError([Problem(file, line, column, f"this is {what}", "write the values out, one by one")])
 

@@ -183,9 +183,9 @@ def test_cancel_one_job_lets_the_others_finish(folder):
     jobs = run.status()["jobs"]
     assert (jobs["long"]["state"], jobs["other"]["state"]) == ("cancelled", "done")
     assert jobs["child"]["waiting"] == "blocked"
-    assert run.state == "cancelled"
+    assert run.state == "cancelled" and run.cancel() is run
     with pytest.raises(InputError, match="ended already"):
-        run.cancel()
+        run.pause()
 
 
 def test_pause_starts_nothing_new_and_resume_goes_on(folder):

@@ -80,9 +80,10 @@ if [ -s log ]; then
   (
     export LC_ALL=C
     cc_lines | awk '{
-        for (i = 3; i <= NF; i++) {
+        last_word = length($0) >= 4096 ? NF - 1 : NF # the last word of a line that was cut is no whole word
+        for (i = 3; i <= last_word; i++) {
           e = index($i, "=")
-          if (e < 2 || length($i) > 4096) continue
+          if (e < 2) continue
           k = substr($i, 1, e - 1)
           if (k in last || ++n <= 1000) last[k] = $i
         }

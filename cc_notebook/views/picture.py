@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cc_notebook.errors import InputError, ResourceError
+from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Job, Workflow
 from cc_notebook.state import JobStatus
-from cc_notebook.views.table import SYMBOLS, clean
+from cc_notebook.views.table import SYMBOLS
 
 COLORS = {
     "ready": "white",

@@ -1,6 +1,5 @@
 """A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cc_notebook import graph
+from cc_notebook.errors import clean
 from cc_notebook.model import Job, Workflow
 from cc_notebook.runs import Run
 from cc_notebook.state import RunState
@@ -39,7 +39,6 @@ SYMBOLS = {
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
 WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
 ALL = 10**9  # lines of a terminal that has room for everything
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,6 @@ class Row:
     elapsed: str
     script: str
     reason: str
-
-
-def clean(text: str) -> str:
-    """Text from anywhere, without the codes by which it could steer a terminal."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 def rows(run: Run) -> list[Row]:

@@ -37,10 +37,16 @@ class Tools:
         return self.work / "home"
 
 
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's environment without PYTHON…: DONTWRITEBYTECODE would compile a checkout, but no peer, at each start."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {**kept, **(more or {})}
+
+
 def timed(words: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> float:
     """Wall seconds of a whole process; raises BenchError with the end of its output if it fails."""
     os.sync()  # nobody pays for what the tool before left unwritten
-    all_env = {**os.environ, **(env or {})}
+    all_env = environment(env)
     with open(cwd / "output.txt", "wb") as output:
         begin = time.perf_counter()
         child = subprocess.Popen(words, cwd=cwd, env=all_env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -69,9 +75,7 @@ def _wait(child: subprocess.Popen[bytes]) -> None:
 def text_of(words: Sequence[str | Path], cwd: Path = HERE, env: Mapping[str, str] | None = None) -> str:
     """What a program prints; raises BenchError if it fails."""
     try:
-        done = subprocess.run(
-            words, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=LIMIT
-        )
+        done = subprocess.run(words, cwd=cwd, env=environment(env), capture_output=True, text=True, timeout=LIMIT)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(str(error)) from error
     if done.returncode:
