@@ -18,35 +18,61 @@ def plain(flow: dict[str, Any]) -> dict[str, Any]:
 
 def text(body: dict[str, Any], old: str) -> str:
     """The YAML of a workflow in the form of `plain`; `old` is the file's present text (empty: a new file)."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    before = yamltext.read(old, "the file").value if old.strip() else {"workflow": {}}
-    if before["workflow"] and plain(before["workflow"]) == body:
+    before = yamltext.read(old, "the file").value["workflow"] if old.strip() else {}
+    if before and plain(before) == body:
         return old
+    yaml = _yaml()
     document = yaml.load(old) if old.strip() else {"workflow": {}}
-    _merge(document["workflow"], before["workflow"], body)
+    _merge(document["workflow"], before, body)
     out = io.StringIO()
     yaml.dump(document, out)
     return out.getvalue()
 
 
+class _AsTyped(str):
+    """A scalar that is written again as it was: nobody asks for its value."""
+
+    tag: str
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import RoundTripConstructor
+    from ruamel.yaml.representer import RoundTripRepresenter
+
+    class Constructor(RoundTripConstructor):
+        def as_typed(self, node: Any) -> _AsTyped:
+            found = _AsTyped(node.value)
+            found.tag = str(node.tag)
+            return found
+
+    class Representer(RoundTripRepresenter):
+        def as_typed(self, value: _AsTyped) -> Any:
+            return self.represent_scalar(value.tag, str(value))
+
+    for kind in ("null", "bool", "int", "float", "timestamp"):
+        Constructor.add_constructor(f"tag:yaml.org,2002:{kind}", Constructor.as_typed)
+    Representer.add_representer(_AsTyped, Representer.as_typed)
+    yaml = YAML()
+    yaml.Constructor, yaml.Representer = Constructor, Representer
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
 def _merge(target: Any, before: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Change in `target`, ruamel's view, what differs between `before`, our view of the same text, and `wanted`."""
-    keys = dict(zip(before, list(target), strict=False))  # ruamel reads `010:` as a number, we as what is typed
     for key in before.keys() - wanted.keys():
-        del target[keys[key]]
+        del target[key]
     for key, value in wanted.items():
         old = before.get(key)
         if key == "dependencies" and isinstance(old, list):
-            _merge_sequences(target[keys[key]], [_sequence(item) for item in old], value)
-        elif isinstance(old, dict) and isinstance(value, dict):
-            _merge(target[keys[key]], old, value)
+            _merge_sequences(target[key], [_sequence(item) for item in old], value)
+        elif isinstance(old, dict) and isinstance(value, dict) and not getattr(target[key], "merge", None):
+            _merge(target[key], old, value)
         elif old != value and (old or value):
-            target[keys.get(key, key)] = value
+            target[key] = value
 
 
 def _merge_sequences(target: Any, before: list[str], wanted: list[str]) -> None:

@@ -38,7 +38,7 @@ class Tools:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The caller's environment without PYTHON…: DONTWRITEBYTECODE would compile a checkout, but no peer, at each start."""
+    """The caller's environment without PYTHON…: DONTWRITEBYTECODE would compile a checkout, no peer, at each start."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return {**kept, **(more or {})}
 
