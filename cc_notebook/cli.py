@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,28 +87,26 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
     here = store.machine_id()
-    chosen = (
-        [runs.find(run_id)] if run_id else [r for r in runs.all_runs() if not r.finished and r.spec.machine == here]
-    )
-    for item in chosen:
-        if run_id or not item.refresh().paused:
-            item.resume()
-        else:
-            click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
+    unfinished = [item for item in ([runs.find(run_id)] if run_id else runs.all_runs()) if not item.finished]
+    paused = [item for item in unfinished if not run_id and item.refresh().paused]
+    for item in paused:
+        click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
+    chosen = [item for item in unfinished if item not in paused and (run_id or item.spec.machine == here)]
+    seen = {item.id: item.resume().refresh().seq for item in chosen}
     if not detach:
-        _watch([item for item in chosen if run_id or not item.refresh().paused], as_json)
+        _watch(chosen, as_json, seen=seen)
 
 
 @main.command("runs")
 @AS_JSON
 def list_runs(as_json: bool) -> None:
     """List the runs of this store, oldest first."""
-    found = [_summary(item) for item in runs.all_runs()]
+    found = [item.summary() for item in runs.all_runs()]
     if as_json:
         click.echo(json.dumps(found))
         return
     for item in found:
-        counts = ", ".join(f"{number} {state}" for state, number in item["jobs"].items())
+        counts = ", ".join(f"{number} {state}" for state, number in item["counts"].items())
         click.echo(f"{item['run']}  {item['state']:<10} {item['progress']:5.1f}%  {counts}")
     if not found:
         click.echo("there are no runs yet: jupyter cc run FILE")
@@ -177,9 +176,11 @@ def pause(run_id: str) -> None:
 @AS_JSON
 def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None:
     """Run JOB of RUN again (default: every failed or cancelled job) and what ended because of it."""
-    found = runs.find(run_id).retry(*jobs)
+    found = runs.find(run_id)
+    seen = {found.id: found.refresh().seq}
+    found.retry(*jobs)
     if not detach:
-        _watch([found], as_json)
+        _watch([found], as_json, seen=seen)
 
 
 @main.command()
@@ -230,25 +231,19 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _read(path: Path, offset: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            return file.read(1 << 20)
-    except FileNotFoundError:
-        return b""
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(1 << 20)
+    return b""
 
 
-def _summary(item: Run) -> dict[str, Any]:
-    view = item.refresh()
-    head = {"run": item.id, "workflow": item.spec.workflow.name, "state": view.state}
-    return head | {"progress": round(view.progress, 1), "jobs": view.counts(), "note": item.note()}
-
-
-def _watch(chosen: Sequence[Run], as_json: bool, picture: str | None = None) -> None:
-    """Show runs until they end, then leave with the worst exit code."""
+def _watch(
+    chosen: Sequence[Run], as_json: bool, picture: str | None = None, seen: Mapping[str, int] | None = None
+) -> None:
+    """Show runs until they end, without the events that were seen before; then leave with the worst exit code."""
     codes = [0]
     for item in chosen:
-        _show_until_end(item, as_json)
+        _show_until_end(item, as_json, (seen or {}).get(item.id, 0))
         if as_json:
             click.echo(json.dumps(item.status()))
         view = item.refresh()
@@ -263,7 +258,7 @@ def _watch(chosen: Sequence[Run], as_json: bool, picture: str | None = None) -> 
     sys.exit(max(codes, key=lambda code: (code == 1, code)))
 
 
-def _show_until_end(item: Run, as_json: bool) -> None:
+def _show_until_end(item: Run, as_json: bool, seen: int) -> None:
     from cc_notebook.views import table
 
     while True:
@@ -273,7 +268,7 @@ def _show_until_end(item: Run, as_json: bool) -> None:
             elif sys.stdout.isatty():
                 table.watch_live(item)
             else:
-                table.watch_lines(item)
+                table.watch_lines(item, seen)
             return
         except KeyboardInterrupt:
             if _ask_cancel(item):

@@ -65,7 +65,7 @@ class Engine:
                 with suppress(OSError):  # engine.log is on the same disk
                     print(now(), error, file=sys.stderr, flush=True)
                 self._hold = time.monotonic() + RETRY_IO
-            if not self.state.ended:
+            if not self.state.ended or self._hold > time.monotonic():
                 self._wait()
 
     def tick(self) -> None:
@@ -286,8 +286,10 @@ class Engine:
         times += [later - moment for later in self._later.values()]
         times += [max(self._hold - moment, 0.05)] if self._to_start or self._hold > moment else []
         times += [CONTENTION] if any(self.plan.runnable.values()) and not self.state.paused else []
-        wakers = [self.bell, *(waker for host in self._hosts.values() for waker in host.wakers())]
-        select.select(wakers, [], [], max(0.0, min(times)))
+        poll = select.poll()
+        for waker in (self.bell, *(waker for host in self._hosts.values() for waker in host.wakers())):
+            poll.register(waker, select.POLLIN)
+        poll.poll(1000 * max(0.0, min(times)))
 
 
 def _reason(seen: Observation, job: Job) -> str:

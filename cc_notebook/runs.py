@@ -33,9 +33,9 @@ def create(spec: RunSpec) -> "Run":
     folder = home() / "runs" / spec.run
     part = folder.with_name(f".{spec.run}")
     try:
-        part.mkdir(mode=0o700)
-        (part / "requests").mkdir(mode=0o700)
-        (part / "stub").mkdir(mode=0o700)
+        for path in (part, part / "requests", part / "stub"):
+            path.mkdir(mode=0o700)
+        write(part / "engine.log", "")
         write(part / "stub" / "cc_notebook.py", (PACKAGE / "report.py").read_text())
         write(part / "wrapper.sh", (PACKAGE / "hosts" / "wrapper.sh").read_text())
         os.mkfifo(part / "bell", 0o600)
@@ -114,17 +114,13 @@ class Run:
         view = self.refresh()
         plan = control.Plan(self.spec.workflow, view.jobs)
         jobs = {name: status.to_dict() | self._derived(name, status, plan) for name, status in view.jobs.items()}
-        if job is not None:
-            return jobs[self._known(job)]
-        flow = self.spec.workflow.name
-        head = {
-            "run": self.id,
-            "workflow": flow,
-            "state": view.state,
-            "seq": view.seq,
-            "progress": round(view.progress, 1),
-        }
-        return head | {"reason": view.reason, "engine": self.engine_alive(), "note": self.note(), "jobs": jobs}
+        return jobs[self._known(job)] if job is not None else self.summary() | {"jobs": jobs}
+
+    def summary(self) -> dict[str, Any]:
+        """The run without its jobs, as one JSON object; `counts` says how many are in each state."""
+        view, progress = self.refresh(), round(self.refresh().progress, 1)
+        head = {"run": self.id, "workflow": self.spec.workflow.name, "state": view.state, "reason": view.reason}
+        return head | {"seq": view.seq, "progress": progress, "counts": view.counts(), "note": self.note()}
 
     def outputs(self, job: str | None = None) -> dict[str, Any]:
         """The outputs of one job, or of all as `{job: {key: value}}`."""
@@ -136,15 +132,11 @@ class Run:
     def log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> str:
         """Up to `limit` bytes of a job's log from byte `start` (negative: from the end); control codes included."""
         path = self.log_path(job, attempt)
-        if path is None:
-            return ""
-        try:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size + start) if start < 0 else start)
-                return file.read(limit).decode(errors="replace")
-        except FileNotFoundError:
-            return ""
+        with suppress(FileNotFoundError), open(path or os.devnull, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size + start) if start < 0 else start)
+            return file.read(limit).decode(errors="replace")
+        return ""
 
     def log_path(self, job: str, attempt: int | None = None) -> Path | None:
         """The log file of an attempt (default: the newest), None before the first."""
@@ -152,9 +144,8 @@ class Run:
         number = attempt or newest
         if number > newest:
             raise InputError(f"job '{job}' has {newest or 'no'} attempts, not {number}")
-        return (
-            self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder / "log" if number else None
-        )
+        attempt_folder = self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder
+        return attempt_folder / "log" if number else None
 
     def reader(self) -> Reader:
         """Reads the events from the first, and at each further call those that came since."""
@@ -234,11 +225,9 @@ class Run:
                 return f"the disk of {self.folder} is full: free some space, the run goes on by itself"
         view = self.refresh()
         if not view.ended and not self.engine_alive():
-            last = ""
-            with suppress(OSError):
-                last = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
+            words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
             return f"no engine works on it: jupyter cc resume {self.id}" + (
-                f" (its last words: {last})" if last else ""
+                f" (its last words: {words})" if words else ""
             )
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 

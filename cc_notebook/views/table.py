@@ -1,5 +1,6 @@
 """A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,16 +102,18 @@ def watch_live(run: Run) -> None:
     console = Console()
     with Live(_whole(run, console.height), console=console, refresh_per_second=8, transient=True) as live:
         for _ in run.follow(0.1):
+            begun = time.monotonic()
             live.update(_whole(run, console.height))
+            time.sleep(9 * (time.monotonic() - begun))  # a large table is drawn less often: the jobs need the processor
     console.print(_whole(run, ALL))
 
 
-def watch_lines(run: Run, file: TextIO | None = None) -> None:
-    """Print one line for each change of a job's state, in the order of the events, until the run ends."""
+def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
+    """Print one line for each change of a job's state after event `seen`, in their order, until the run ends."""
     reader = run.reader()
     for _ in run.follow():
         for event in reader.new():
-            if event.type in WORDS:
+            if event.type in WORDS and event.seq > seen:
                 reason = f": {clean(event.reason)}" if event.reason else ""
                 state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
                 print(f"{moment} {SYMBOLS[state]} {clean(event.job)} {state}{reason}", file=file, flush=True)
