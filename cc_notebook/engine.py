@@ -191,7 +191,8 @@ class Engine:
             return
         failed = [name for name, status in self.state.jobs.items() if status.state == "failed"]
         cancelled = self.state.counts().get("cancelled", 0)
-        blocked = f", {len(self.plan.blocked)} not run because of it" if self.plan.blocked else ""
+        left = sum(self.state.jobs[name].state == "ready" for name in self.plan.blocked)
+        blocked = f", {left} not run because of it" if left else ""
         reason = f"failed: {', '.join(failed[:5])}" if failed else f"{cancelled} cancelled" if cancelled else ""
         state = "failed" if failed else "cancelled" if cancelled else "done"
         self._emit(Event("end", state=state, reason=reason + blocked))

@@ -140,3 +140,24 @@ def test_request_survives_the_death_of_the_engine(folder, monkeypatch):
     assert run.state == "cancelled" and not (folder / "ledger").exists()
     kinds = [json.loads(line)["type"] for line in (run.folder / "events.jsonl").read_text().splitlines()]
     assert kinds.count("pause") == 1 and list((run.folder / "requests").iterdir()) == []
+
+
+@pytest.mark.timeout(1500)
+def test_killed_client_leaves_old_or_new(folder, monkeypatch, every):
+    """`jupyter cc run` killed at any of its operations: the next command works, and nothing ran twice in any run."""
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CC_HOME", str(folder.parent / "store"))
+    write(folder, "w.yaml", f"workflow:\n  nodes:\n    a: {{exec: '{LEDGER}'}}\n    b: {{exec: 'true', after: a}}\n")
+    command = [sys.executable, "-m", "cc_notebook.cli", "run", "w.yaml", "--new", "--detach"]
+    environment = {**os.environ, "PYTHONPATH": str(KILLER), "CC_KILL_PROGRAM": "cc_notebook.cli"}
+    for point in range(1 + every // 3, 40, max(1, every // 3)):
+        subprocess.run(
+            command, env={**environment, "CC_KILL_AT": str(point)}, capture_output=True, timeout=60, check=False
+        )
+        assert subprocess.run([*command[:3], "resume"], capture_output=True, timeout=60, check=False).returncode == 0, (
+            point
+        )
+    assert runs.all_runs() and all(run.state == "done" for run in runs.all_runs())
+    ledger = (folder / "ledger").read_text().splitlines()
+    assert len(ledger) == len(set(ledger)) == len(runs.all_runs())

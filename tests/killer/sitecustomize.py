@@ -1,6 +1,6 @@
-"""Loaded by an engine under test: counts its operations on disk and its spawns, and SIGKILLs it at a chosen one.
+"""Loaded by a program under test, the engine or CC_KILL_PROGRAM: counts its operations on disk and its spawns.
 
-CC_KILL_AT=N kills before the N-th operation; CC_KILL_HALF=N writes half of the N-th write and then kills. The counting
+CC_KILL_AT=N kills it (SIGKILL) before the N-th operation; CC_KILL_HALF=N writes half of the N-th write and then kills. The counting
 begins with the engine's module. The count is left in the file CC_KILL_COUNT at a normal end.
 """
 
@@ -12,6 +12,7 @@ import sys
 _at = int(os.environ.pop("CC_KILL_AT", "") or 0)
 _half = int(os.environ.pop("CC_KILL_HALF", "") or 0)
 _target = os.environ.pop("CC_KILL_COUNT", "")
+_program = os.environ.pop("CC_KILL_PROGRAM", "cc_notebook.engine")
 _counts = {"operations": 0, "writes": 0}
 _WATCHED = ("open", "os.rename", "os.mkdir", "os.remove", "os.link", "os.symlink", "subprocess.Popen", "os.truncate")
 _write, _fsync, _open, _close = os.write, os.fsync, os.open, os.close
@@ -58,7 +59,7 @@ def _leave_count():
     _close(descriptor)
 
 
-if "cc_notebook.engine" in " ".join(sys.orig_argv) and (_at or _half):
+if _program in " ".join(sys.orig_argv) and (_at or _half):
     if _target:
         atexit.register(_leave_count)
     os.write, os.fsync = _counted_write, _counted_fsync
