@@ -1,7 +1,7 @@
 """Loaded by a program under test, the engine or CC_KILL_PROGRAM: counts its operations on disk and its spawns.
 
-CC_KILL_AT=N kills it (SIGKILL) before the N-th operation; CC_KILL_HALF=N writes half of the N-th write and then kills. The counting
-begins with the engine's module. The count is left in the file CC_KILL_COUNT at a normal end.
+CC_KILL_AT=N kills it (SIGKILL) before the N-th operation; CC_KILL_HALF=N in the middle of the N-th write. The count is
+left in the file CC_KILL_COUNT at a normal end.
 """
 
 import atexit
