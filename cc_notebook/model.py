@@ -141,7 +141,12 @@ def _sequences(value: object) -> object:
         return [
             [e.get("source", ""), e.get("destination", "")] if isinstance(e, dict) else None for e in value.values()
         ]
-    return [value] if isinstance(value, str) else [] if value is None else value
+    listed = [value] if isinstance(value, str) else [] if value is None else value
+    texts = [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
+    ranges = re.findall(r"(\d{1,9})-(\d{1,9})[\d,-]*\]", " ".join(texts))
+    if sum(int(high) - int(low) for low, high in ranges) > 10 * MAX_RANGE:
+        raise ValueError(f"the ranges stand for more than {10 * MAX_RANGE:,} names")
+    return listed
 
 
 class Job(BaseModel):

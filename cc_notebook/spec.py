@@ -6,6 +6,7 @@ It looks at no disk: what it must know of the place (which files exist, this mac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from reprlib import repr
 from typing import Any
 
 from pydantic import ValidationError
@@ -96,6 +97,8 @@ def _flow(document: yamltext.Document) -> tuple[Flow, set[str]]:
             return File.model_validate(value).workflow, broken
         except ValidationError as error:
             places = _note_errors(document, error)
+        if len(document.problems) > MAX_PROBLEMS:
+            raise SpecError(document.problems)
         broken |= {
             str(path[2]) for path in places if path[1:2] == ("nodes",) and path[3:] in UNKNOWN_PAYLOAD and path[2:]
         }
@@ -109,15 +112,14 @@ def _flow(document: yamltext.Document) -> tuple[Flow, set[str]]:
 def _note_errors(document: yamltext.Document, error: ValidationError) -> list[tuple[Any, ...]]:
     """Note each error once, and say which parts of the file (at most four steps deep) hold one."""
     found: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for entry in error.errors(include_url=False):
+    for entry in error.errors(include_url=False)[: 2 * MAX_PROBLEMS]:
         path = tuple(step for step in entry["loc"] if not str(step).startswith(("function-", "[key]", "constrained-")))
         where = document.at(path)
         if where in found and where != (0, 0):  # the other branches of one union
             continue
         found[where] = path
         words = [str(step) for step in path[2:5] if step not in ("str", "int", "float", "bool")]
-        shown = repr(entry.get("input"))
-        shown = f"found {shown if len(shown) < 60 else shown[:57] + '…'}"
+        shown = f"found {repr(entry.get('input'))}"
         message, hint = _TOLD.get(entry["type"], (entry["msg"].removeprefix("Value error, "), shown))
         if entry["type"] == "extra_forbidden":
             hint = did_you_mean(str(path[-1]), _ALL_WORDS, 0.75) or hint
@@ -141,6 +143,8 @@ def _check_word(document: yamltext.Document, key: str, value: Any) -> None:
     if key in MARKERS or (isinstance(value, dict) and any(word in _JOB_WORDS for word in value)):
         message = f"'{key}' stands beside 'nodes:', not inside it"
         document.problem(("workflow", key), message, "indent it (and what is below it) like the other jobs")
+    elif key == "parameters":
+        document.problem(("workflow", key), "parameters and params are two words for the same thing", "keep one")
     elif near := did_you_mean(key, _FLOW_WORDS, 0.75):
         document.problem(("workflow", key), f"'{key}' is not known here", near)
 
@@ -149,7 +153,7 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
     path = ("workflow", "nodes", key)
     for word in job.model_extra or {}:
         near = did_you_mean(word, _JOB_WORDS, 0.75)
-        unknown = f"job '{job.name}' has the unknown attribute '{word}'"
+        unknown = f"job '{key}' has the unknown attribute '{word}'"
         if word in LATER:
             document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
         elif word not in RUNTIME and (near or strict):
@@ -158,10 +162,10 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
         message = f"the name '{job.name}' differs from its key '{key}'"
         document.problem((*path, "name"), message, f"write 'name: {key}' or leave the line out")
     if job.kind == "local" and job.host not in HERE and job.host not in place.hostnames:
-        message = f"job '{job.name}' is local but names the host '{job.host}'"
+        message = f"job '{key}' is local but names the host '{job.host}'"
         document.problem((*path, "host"), message, "write 'kind: ssh' to run it there, or remove the host")
     elif job.kind != "local" and not job.host and "host" not in document.value["workflow"]["nodes"][key]:
-        document.problem((*path, "kind"), f"job '{job.name}' is of kind {job.kind} but names no host", "add 'host: …'")
+        document.problem((*path, "kind"), f"job '{key}' is of kind {job.kind} but names no host", "add 'host: …'")
 
 
 def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[graph.Edge, ...]:
@@ -176,6 +180,8 @@ def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[gr
         for name in dict.fromkeys(name for name in names if name not in known):
             near = did_you_mean(name, known) if len(document.problems) < MAX_PROBLEMS else ""
             hint = near or "declare it below 'nodes:'"
+            if len(document.problems) > MAX_PROBLEMS:
+                raise SpecError(document.problems)
             document.problem(path, f"the dependency names an unknown job '{name}'", hint)
         for edge in pairwise(names):
             if edge[0] in known and edge[1] in known:

@@ -15,6 +15,7 @@ from cc_notebook.errors import Problem, SpecError
 
 MAX_BYTES = 2_000_000
 MAX_ALIASED = 100_000  # values that all aliases together may stand for
+MAX_VALUES = 250_000  # values in a file
 MAX_DEPTH = 100  # PyYAML's C composer overflows its stack at some tens of thousands
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -109,7 +110,7 @@ def _refuse_bombs(text: str, file: str) -> None:
     opened: list[str] = []  # the anchor of each collection that is open, empty without one
     sizes: dict[str, int] = {}  # how many values each anchor stands for
     total = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         anchor = str(getattr(event, "anchor", None) or "")
         if isinstance(event, yaml.CollectionEndEvent):
             opened.pop()
@@ -119,12 +120,13 @@ def _refuse_bombs(text: str, file: str) -> None:
         total += size if alias else 0
         for name in filter(None, opened):
             sizes[name] += size
-        endless = total > MAX_ALIASED or (alias and anchor in opened)
+        endless = total > MAX_ALIASED or (alias and anchor in opened) or count > MAX_VALUES
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append(anchor)
             sizes[anchor] = 1
         if endless or len(opened) > MAX_DEPTH:
-            what = "an alias that grows without end" if endless else "nested too deeply"
+            what = "an alias that grows without end" if total > MAX_ALIASED or alias else "nested too deeply"
+            what = f"more than {MAX_VALUES:,} values" if count > MAX_VALUES else what
             line, column = event.start_mark.line + 1, event.start_mark.column + 1  # type: ignore[union-attr]
             raise SpecError([Problem(file, line, column, f"this is {what}", "write the values out, one by one")])
 

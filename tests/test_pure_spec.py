@@ -203,7 +203,7 @@ def test_a_local_job_on_a_foreign_host_is_offered_ssh():
     """Figure 10 names a foreign host with `kind: local`: the error stands at the host and offers `kind: ssh`."""
     (problem,) = problems("workflow:\n  nodes:\n    a:\n      exec: hostname\n      host: supercomputer-a\n")
     assert (problem.line, problem.column) == (5, 7)
-    assert "'supercomputer-a'" in problem.message and "kind: ssh" in problem.hint
+    assert "'a'" in problem.message and "'supercomputer-a'" in problem.message and "kind: ssh" in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -396,6 +396,7 @@ def test_a_misspelt_attribute_is_suggested(wrong, right):
     (problem,) = problems(f"workflow:\n  nodes:\n    a:\n      exec: x\n      {wrong}: y\n")
     assert (problem.line, problem.column) == (5, 7)
     assert f"'{wrong}'" in problem.message and f"'{right}'" in problem.hint
+    assert "'a'" in problem.message, "the job is named"
 
 
 def test_strict_refuses_every_unknown_attribute():
@@ -404,7 +405,8 @@ def test_strict_refuses_every_unknown_attribute():
     assert len(parse(text).jobs) == 2
     found = problems(text, strict=True)
     assert [(p.line, p.column) for p in found] == [(5, 7), (6, 18)]
-    assert "'owner'" in found[0].message and "'colour'" in found[1].message
+    assert "'a'" in found[0].message and "'owner'" in found[0].message
+    assert "'b'" in found[1].message and "'colour'" in found[1].message
 
 
 # ---- errors --------------------------------------------------------------------------------------------------------
@@ -517,6 +519,7 @@ ONE_ERROR = {
     "cycle": ("workflow:\n  nodes: {a: {exec: x}, b: {exec: x}}\n  dependencies:\n  - a,b,a\n", 4, 5, "a → b → a"),
     "waits for itself": ("workflow:\n  nodes:\n    a:\n      exec: x\n      after: a\n", 5, 7, "a → a"),
     "edge without end": ("workflow: {nodes: {a: {exec: x}}, dependencies: {a-b: {source: a}}}", 1, 50, ""),
+    "params by two words": ("workflow: {params: {a: 1}, parameters: {b: 2}, nodes: {a: {exec: x}}}", 1, 28, "params"),
     "edge of another form": ("workflow: {nodes: {a: {exec: x}, b: {exec: x}}, dependencies: {b: a}}", 1, 64, ""),
     "edge as a list": ("workflow: {nodes: {a: {exec: x}, b: {exec: x}}, dependencies: {b: [a]}}", 1, 64, ""),
     "dependencies are a number": ("workflow: {nodes: {a: {exec: x}}, dependencies: 5}", 1, 35, "dependenc"),
@@ -668,6 +671,7 @@ def test_a_cycle_is_named_whole():
 
 
 def nested(depth):
+    """A file with a value in this many brackets."""
     return "workflow: {nodes: {a: {exec: x, params: {p: " + "[" * depth + "]" * depth + "}}}}"
 
 
@@ -689,6 +693,11 @@ HEAVY = {
     + "".join(f"    job_{n}: {{exec: x}}\n" for n in range(500))
     + "  dependencies:\n"
     + "".join(f"  - job-{n}, job-{n + 1}\n" for n in range(500)),
+    "ranges that together name a million jobs": "workflow:\n  nodes: {j0: {exec: x}}\n  dependencies:\n"
+    + "  - j[0-9999]\n" * 100,
+    "a long list for a text": "workflow: {nodes: {a: {exec: [" + "x, " * 600_000 + "x]}}}",
+    "thousands of wrong values": "workflow:\n  nodes:\n"
+    + "".join(f"    j{n}: {{timeout: 1 hour, exec: y}}\n" for n in range(5000)),
     "thousands of misspelt words": "workflow:\n  nodes:\n"
     + "".join(f"    j{n}: {{scirpt: x, exec: y}}\n" for n in range(3000)),
     "thousands of names in braces": "workflow:\n  nodes:\n"

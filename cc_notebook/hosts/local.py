@@ -80,8 +80,8 @@ class LocalHost:
             live = _Live(launch.attempt, self.run_dir / launch.attempt.folder)
             try:
                 make(live.folder, launch)
-                show_log(live.folder / "log", self.results, launch.attempt.job)
                 self._spawn(live)
+                show_log(live.folder / "log", self.results, launch.attempt.job)
             except OSError as error:
                 raise ResourceError(
                     f"job '{launch.attempt.job}' cannot be started in {live.folder}: {error}"

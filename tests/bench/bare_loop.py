@@ -1,10 +1,10 @@
 """The least that runs the same jobs with the same promise: fresh attempt folder, detached wrapper, journal line.
 
-    python bare_loop.py MODEL FOLDER JOBS
+    python bare_loop.py MODEL FOLDER JOBS PARALLEL
 
 MODEL is the attempt folder of a finished job: its `job.sh` and its run's `wrapper.sh` are used as they are, so each of
-the JOBS attempts executes exactly what the engine starts. Two at a time, ends by pidfd, one fsynced line per job. There
-is no graph, no state, no log reading and no choice here: what the engine takes beyond this is the price of those.
+the JOBS attempts executes exactly what the engine starts. PARALLEL at a time, ends by pidfd, one fsynced line per job.
+There is no graph, no state, no log reading and no choice here: what the engine takes beyond this is the price of those.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-PARALLEL = 2
 
 
 def write(path: Path, text: str) -> None:
@@ -54,8 +52,8 @@ def finish(folder: Path, child: subprocess.Popen[bytes], journal: int) -> None:
     os.fsync(journal)
 
 
-def main(model: Path, folder: Path, jobs: int) -> None:
-    """Run `jobs` attempts, two at a time."""
+def main(model: Path, folder: Path, jobs: int, parallel: int) -> None:
+    """Run `jobs` attempts, `parallel` at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model.parent.parent / "wrapper.sh", folder / "wrapper.sh")
     script = (model / "job.sh").read_text(encoding="utf-8")
@@ -63,7 +61,7 @@ def main(model: Path, folder: Path, jobs: int) -> None:
     alive: dict[int, tuple[Path, subprocess.Popen[bytes]]] = {}
     waiting = [folder / f"j{number}" / "1" for number in reversed(range(jobs))]
     while waiting or alive:
-        while waiting and len(alive) < PARALLEL:
+        while waiting and len(alive) < parallel:
             attempt = waiting.pop()
             child = start(attempt, script)
             alive[os.pidfd_open(child.pid)] = attempt, child
@@ -73,4 +71,4 @@ def main(model: Path, folder: Path, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), int(sys.argv[3]))
+    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), int(sys.argv[3]), int(sys.argv[4]))

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import idle
 import peers
 import table
 import works
@@ -29,7 +30,7 @@ WORKS: dict[str, Callable[[Tools, Scale], list[Row]]] = {
     "load": works.load,
     "layers": works.layers,
     "resume": works.resume,
-    "idle": works.idle,
+    "idle": lambda tools, scale: idle.idle(tools, scale.idle),
 }
 
 
@@ -52,7 +53,7 @@ def measure(tools: Tools, scale: Scale, chosen: list[str]) -> tuple[list[Row], l
     rows: list[Row] = []
     failed = []
     for name in chosen:
-        print(f"{name}: {WORKS[name].__doc__}", file=sys.stderr, flush=True)
+        print(f"{name}:", file=sys.stderr, flush=True)
         try:
             rows += WORKS[name](tools, scale)
         except (BenchError, OSError, ValueError) as error:

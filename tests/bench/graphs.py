@@ -9,7 +9,7 @@ from pathlib import Path
 
 FLOWS = Path(__file__).parent / "flows"
 SCRIPT = ":\n"
-TIMED = 'date +%s%N > "times/$1"\ndate +%s%N >> "times/$1"\n'  # the job itself writes when it began and when it ended
+TIMED = "date +%s%N >> times\ndate +%s%N >> times\n"  # a job itself writes when it began and when it ended
 MOST_BYTES = 2_000_000  # what a workflow file may have
 
 Graph = Mapping[str, Sequence[str]]  # job → the jobs before it
@@ -49,17 +49,16 @@ def folder(where: Path, graph: Graph, script: str = SCRIPT) -> Path:
     """A fresh folder with the job script, the graph for the peers and a place for their target files."""
     shutil.rmtree(where, ignore_errors=True)
     (where / "out").mkdir(parents=True)
-    (where / "times").mkdir()
     (where / "t.sh").write_text(script, encoding="utf-8")
     (where / "graph.json").write_text(json.dumps(graph), encoding="utf-8")
     return where
 
 
-def workflow(where: Path, graph: Graph, args: bool = False) -> Path:
-    """The graph as our workflow file, as a person would write it; `args` hands each job its own name."""
+def workflow(where: Path, graph: Graph) -> Path:
+    """The graph as our workflow file, as a person would write it."""
     lines = ["workflow:", "  nodes:"]
     for name in graph:
-        lines += [f"    {name}:", "      script: t.sh"] + [f"      args: {name}"] * args
+        lines += [f"    {name}:", "      script: t.sh"]
     lines += ["  dependencies:"] + [f"    - {parent}, {child}" for parent, child in edges(graph)]
     text = "\n".join(lines) + "\n"
     if len(text) >= MOST_BYTES:

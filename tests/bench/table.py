@@ -32,8 +32,13 @@ class Row:
         spread = f" ({low:.2f}–{high:.2f})" * (len(self.ratios) > 1)
         reached = "–" if self.target is None else "yes" if ratio <= self.target else "no"
         if self.target is not None and (low <= self.target) != (high <= self.target):
-            reached += ", not in every round"
+            reached += " (not in every round)" if reached == "yes" else " (but in some rounds)"
         return self.work, self.ours, self.other, f"{ratio:.2f}{spread}", self.reach, reached
+
+
+def limit(work: str, value: float, most: float, unit: str, digits: int) -> Row:
+    """A row that is held against a fixed limit."""
+    return Row(work, f"{value:.{digits}f} {unit}", f"limit {most:g} {unit}", [value / most], 1.0, f"≤ {most:g} {unit}")
 
 
 def markdown(rows: Sequence[Row], about: str) -> str:

@@ -94,11 +94,11 @@ def our_environment(tools: Tools) -> dict[str, str]:
     return {"CC_HOME": str(tools.home)}
 
 
-def run_ours(tools: Tools, graph: Graph, script: str = graphs.SCRIPT, args: bool = False) -> float:
+def run_ours(tools: Tools, graph: Graph, script: str = graphs.SCRIPT) -> float:
     """Seconds of `jupyter-cc run` with an empty store; raises BenchError unless every job is journalled as done."""
     shutil.rmtree(tools.home, ignore_errors=True)
     where = graphs.folder(tools.work / "ours", graph, script)
-    file = graphs.workflow(where, graph, args)
+    file = graphs.workflow(where, graph)
     seconds = timed([*cli(), "run", file, "--max-parallel", "2"], where, our_environment(tools))
     done = [event["job"] for event in events(our_run(tools)) if event["type"] == "done"]
     if sorted(done) != sorted(graph):
@@ -122,15 +122,23 @@ def our_run(tools: Tools) -> Path:
     return found[0]
 
 
-def run_bare(tools: Tools, graph: Graph, model: Path) -> float:
+def run_bare(tools: Tools, graph: Graph, model: Path, parallel: int = 2) -> float:
     """Seconds of the bare loop over as many attempts like `model` as the graph has jobs."""
     where = graphs.folder(tools.work / "bare", {})
-    return timed([sys.executable, HERE / "bare_loop.py", model, where / "run", str(len(graph))], where)
+    loop: list[str | Path] = [
+        sys.executable,
+        HERE / "bare_loop.py",
+        model,
+        where / "run",
+        str(len(graph)),
+        str(parallel),
+    ]
+    return timed(loop, where)
 
 
-def model_attempt(tools: Tools) -> Path:
-    """An attempt folder that our engine made, for the bare loop to copy; its script stays where it was."""
-    run_ours(tools, graphs.fan(1))
+def model_attempt(tools: Tools, script: str = graphs.SCRIPT) -> Path:
+    """An attempt folder that our engine made, for the bare loop to copy; its script stays in the folder `ours`."""
+    run_ours(tools, graphs.fan(1), script)
     kept = tools.work / "model"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(our_run(tools), kept, ignore=shutil.ignore_patterns("bell"), symlinks=True)

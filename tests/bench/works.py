@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import graphs
-from graphs import Graph
 from peers import run_peer
-from table import Row
+from table import Row, limit
 from tools import (
     BenchError,
     Tools,
     cli,
-    events,
     model_attempt,
     our_environment,
     our_run,
@@ -67,14 +63,16 @@ def _rounds(count: int, tools: dict[str, Callable[[], float]]) -> dict[str, list
     return seconds
 
 
-def _against(work: str, seconds: dict[str, list[float]], targets: dict[str, float | None]) -> list[Row]:
+def _against(
+    work: str, seconds: dict[str, list[float]], targets: dict[str, float | None], unit: str = "s", scale: float = 1
+) -> list[Row]:
     """A row per peer, with the ratio of each round."""
     ours = seconds["ours"]
     return [
         Row(
             work,
-            f"{median(ours):.2f} s",
-            f"{peer} {median(seconds[peer]):.2f} s",
+            f"{median(ours) * scale:.2f} {unit}",
+            f"{peer} {median(seconds[peer]) * scale:.2f} {unit}",
             [mine / theirs for mine, theirs in zip(ours, seconds[peer], strict=True)],
             target,
             "–" if target is None else f"≤ {target:g} × {peer}",
@@ -111,17 +109,31 @@ def layers(tools: Tools, scale: Scale) -> list[Row]:
 
 
 def chain(tools: Tools, scale: Scale) -> list[Row]:
-    """From the end of a job to the start of the next, by the jobs' own clocks."""
-    graph = graphs.chain(scale.chain)
-    found = _rounds(scale.rounds, {"gap": lambda: _gap(tools, graph)})["gap"]
-    return [_limit(f"chain of {scale.chain}: a job's end to its child's start", median(found) * 1000, 8.0, "ms", 1)]
+    """From the end of a job to the start of the next, by the jobs' own clocks; the bare loop shows the wrapper's."""
+    graph, model = graphs.chain(scale.chain), model_attempt(tools, graphs.TIMED)
+    times = tools.work / "ours" / "times"
+    gaps = _rounds(
+        scale.rounds,
+        {
+            "ours": lambda: _gap(times, len(graph), lambda: run_ours(tools, graph, graphs.TIMED)),
+            "bare loop": lambda: _gap(times, len(graph), lambda: run_bare(tools, graph, model, parallel=1)),
+        },
+    )
+    work = f"chain of {scale.chain}: a job's end to its child's start"
+    return [
+        limit(work, median(gaps["ours"]) * 1000, 8.0, "ms", 1),
+        *_against(work, gaps, {"bare loop": None}, "ms", 1000),
+    ]
 
 
-def _gap(tools: Tools, graph: Graph) -> float:
-    """The median gap of one run in seconds."""
-    run_ours(tools, graph, graphs.TIMED, args=True)
-    times = [[int(text) for text in (tools.work / "ours" / "times" / name).read_text().split()] for name in graph]
-    return median(child[0] - parent[1] for parent, child in pairwise(times)) / 1e9
+def _gap(times: Path, jobs: int, run: Callable[[], float]) -> float:
+    """The median gap of one run in seconds: the jobs of a chain leave their start and end in turn, never mixed."""
+    times.unlink(missing_ok=True)
+    run()
+    found = [int(text) for text in times.read_text(encoding="utf-8").split()]
+    if len(found) != 2 * jobs or found != sorted(found):
+        raise BenchError(f"{len(found)} times of {jobs} jobs, or not in order")
+    return median(start - end for end, start in zip(found[1:-1:2], found[2::2], strict=True)) / 1e9
 
 
 def load(tools: Tools, scale: Scale) -> list[Row]:
@@ -131,7 +143,7 @@ def load(tools: Tools, scale: Scale) -> list[Row]:
     seconds = _rounds(scale.rounds, {"small": lambda: _load(tools, small), "large": lambda: _load(tools, large)})
     work = f"load, validate and order {large:,} jobs with {3 * large:,} dependencies"
     return [
-        _limit(work, median(seconds["large"]), 3.0, "s", 2),
+        limit(work, median(seconds["large"]), 3.0, "s", 2),
         _against(
             "the same, against a tenth of it",
             {"ours": seconds["large"], f"{small:,} jobs": seconds["small"]},
@@ -161,60 +173,4 @@ def resume(tools: Tools, scale: Scale) -> list[Row]:
         },
     )
     over = median(seconds["resume"]) - median(seconds["python"])
-    return [_limit(f"resume a finished run of {scale.jobs:,} jobs, over the interpreter's start", over, 0.4, "s", 2)]
-
-
-def idle(tools: Tools, scale: Scale) -> list[Row]:
-    """What the engine takes while its only job sleeps."""
-    graph = graphs.fan(1)
-    where = graphs.folder(tools.work / "idle", graph, f"sleep {scale.idle + 60:.0f}\n")
-    env = our_environment(tools) | {"CC_HOME": str(tools.work / "idle-home")}
-    run = text_of([*cli(), "run", graphs.workflow(where, graph), "--detach"], where, env)
-    try:
-        share, memory = _watch(tools.work / "idle-home" / "runs" / run, scale.idle)
-    finally:
-        text_of([*cli(), "cancel", run], where, env)
-    _until(lambda: "end" in _types(tools.work / "idle-home" / "runs" / run), "the cancelled run did not end")
-    return [
-        _limit(f"engine with one sleeping job, processor over {scale.idle:.0f} s", share, 0.5, "% of a core", 2),
-        _limit("the same, resident memory", memory, 60.0, "MB", 0),
-    ]
-
-
-def _watch(run: Path, seconds: float) -> tuple[float, float]:
-    """The engine's processor time in percent of a core and its resident memory in MB, while the job runs."""
-    _until(lambda: "start" in _types(run), "the job did not start")
-    pid = next(int(event["native_id"]) for event in events(run) if event["type"] == "engine")
-    time.sleep(1)  # what follows the start is not rest
-    begin, before = time.perf_counter(), _processor(pid)
-    time.sleep(seconds)
-    share = 100 * (_processor(pid) - before) / (time.perf_counter() - begin)
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    if _types(run)[-1] in ("end", "done", "fail"):
-        raise BenchError("the sleeping job ended too early")
-    return share, int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-def _processor(pid: int) -> float:
-    """Processor seconds of a process so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def _types(run: Path) -> list[str]:
-    return [event["type"] for event in events(run)]
-
-
-def _until(true: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise BenchError(otherwise)
-        time.sleep(0.05)
-
-
-def _limit(work: str, value: float, limit: float, unit: str, digits: int) -> Row:
-    """A row that is held against a fixed limit."""
-    return Row(
-        work, f"{value:.{digits}f} {unit}", f"limit {limit:g} {unit}", [value / limit], 1.0, f"≤ {limit:g} {unit}"
-    )
+    return [limit(f"resume a finished run of {scale.jobs:,} jobs, over the interpreter's start", over, 0.4, "s", 2)]
