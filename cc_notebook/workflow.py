@@ -61,6 +61,7 @@ class Workflow:
         self.filename = Path(os.path.expanduser(filename)).absolute() if filename else None
         self.name = str(name or (self.filename.stem if self.filename else "workflow"))
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
+        self._model: model.Workflow | None = None  # of the body as it is; None after a change
         if self.filename and (name is None or self.filename.exists()):
             self.load(self.filename)
 
@@ -80,7 +81,7 @@ class Workflow:
 
     @property
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """The attributes of each declared job, as written."""
+        """The attributes of each declared job, as written; `add_job` changes them."""
         nodes: dict[str, dict[str, Any]] = self._body["nodes"]
         return nodes
 
@@ -103,7 +104,7 @@ class Workflow:
         name = name or Path(script or "").stem
         given = {key: value for key, value in {"script": script, **attributes}.items() if value is not None}
         spec.check_job(name, given)
-        self.nodes[name] = given
+        self.nodes[name], self._model = given, None
         return Job(self, name)
 
     def add_dependency(self, source: str, destination: str) -> None:
@@ -121,10 +122,12 @@ class Workflow:
             raise InputError(f"'{text}' is no dependency: write at least two names with commas between them")
         if text not in self._body["dependencies"]:
             self._body["dependencies"].append(text)
+            self._model = None
 
     def remove_job(self, name: str, state: bool = False) -> None:
         """Remove a job and its dependencies (`state` is accepted as in the article; runs keep what they did)."""
         del self.nodes[self.job(name).name]
+        self._model = None
         pieces: list[str] = []
         for sequence in self._body["dependencies"]:
             names = model.expand(sequence)
@@ -137,13 +140,15 @@ class Workflow:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
         path = Path(os.path.expanduser(filename)).absolute()
         document = yamltext.read(read_file(path), shown(path))
-        spec.check(document, path.stem, place(path.parent))
+        checked = spec.check(document, path.stem, place(path.parent))
         body = save.plain(document.value["workflow"])
         if clear:
             self._body, self.filename = body, path
+            self._model = checked if self.name == path.stem else None
         else:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
+            self._model = None
             self._body["dependencies"] += [d for d in body["dependencies"] if d not in self._body["dependencies"]]
         store.register(path.stem, path)
         return self
@@ -157,8 +162,10 @@ class Workflow:
 
     def model(self) -> model.Workflow:
         """The workflow as a valid value. Raises SpecError with everything that is wrong."""
-        document = yamltext.Document(f"workflow '{self.name}'", {"workflow": self._body})
-        return spec.check(document, self.name, place(self.folder))
+        if self._model is None:
+            document = yamltext.Document(f"workflow '{self.name}'", {"workflow": self._body})
+            self._model = spec.check(document, self.name, place(self.folder))
+        return self._model
 
     @property
     def graph(self) -> "networkx.DiGraph[str]":

@@ -48,7 +48,7 @@ LONG: dict[str, tuple[int, str]] = {
     "engine": (274, "one class that owns a run's loop; what it decides is in control already"),
     "hosts.local": (232, "the fast path of one machine: start, watch and end share one table of attempts"),
     "runs": (237, "Run is what every face calls: sixteen short methods"),
-    "workflow": (213, "the article's Workflow and Job with their signatures"),
+    "workflow": (220, "the article's Workflow and Job with their signatures"),
 }
 
 

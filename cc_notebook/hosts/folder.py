@@ -22,11 +22,13 @@ def make(folder: Path, launch: Launch) -> None:
     if folder.exists():
         return
     part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    folder.parent.mkdir(exist_ok=True, mode=0o700)
-    part.mkdir(mode=0o700)
+    try:
+        os.makedirs(part, mode=0o700)
+    except FileExistsError:
+        shutil.rmtree(part)
+        os.mkdir(part, mode=0o700)
     for name, text in {**launch.files, "state.running": "", "ticket": ""}.items():
-        write(part / name, text)
+        write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():
         target = part / "files" / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,7 +36,7 @@ def make(folder: Path, launch: Launch) -> None:
     os.rename(part, folder)
 
 
-def write(path: Path, text: str, sync: bool = False) -> None:
+def write(path: Path | str, text: str, sync: bool = False) -> None:
     """Write a file for its owner alone; a link in its place is not followed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
@@ -60,12 +62,16 @@ def show_log(log: Path, results: Path | None, name: str) -> None:
     """Link the log beside the workflow file, where JupyterLab can open it; no reason to fail where that cannot be."""
     if results is None:
         return
+    link = results / f"{name.replace('/', '_')}.log"
     with suppress(OSError):
-        results.mkdir(parents=True, exist_ok=True)
-        fresh = results / f".{os.getpid()}"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(log)
-        fresh.replace(results / f"{name.replace('/', '_')}.log")
+        try:
+            os.symlink(log, link)
+        except FileNotFoundError:
+            results.mkdir(parents=True)
+            os.symlink(log, link)
+        except FileExistsError:  # of an earlier attempt
+            os.unlink(link)
+            os.symlink(log, link)
 
 
 class Log:

@@ -44,6 +44,7 @@ cc_payload() {
   cd "${cc_work:-$CC_WORKFLOW_DIR}" || exit 126
   exec "$@" < /dev/null
 }
+[ -z "$cc_why" ] || exec mv state.running state.cancelled # before anything was started
 cc_payload "$@" &
 cc_child=$!
 
