@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from cc_notebook import __version__, runs, store
-from cc_notebook.errors import CCError, InputError, clean
+from cc_notebook.errors import CCError, InputError, UnavailableError, clean
 from cc_notebook.runs import Run
 
 CODES = {"done": 0, "failed": 1, "cancelled": 3}
@@ -87,7 +87,9 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
     here = store.machine_id()
-    unfinished = [item for item in ([runs.find(run_id)] if run_id else runs.all_runs()) if not item.finished]
+    unfinished = (
+        [item for item in [runs.find(run_id)] if not item.finished] if run_id else runs.unfinished(runs.all_runs())
+    )
     paused = [item for item in unfinished if not run_id and item.refresh().paused]
     for item in paused:
         click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
@@ -101,13 +103,18 @@ def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
 @AS_JSON
 def list_runs(as_json: bool) -> None:
     """List the runs of this store, oldest first."""
-    found = [item.summary() for item in runs.all_runs()]
+    found = []
+    for item in runs.all_runs():
+        try:
+            found.append(item.summary())
+        except UnavailableError as error:
+            click.echo(f"error: {clean(str(error))}", err=True)
     if as_json:
         click.echo(json.dumps(found))
         return
-    for item in found:
-        counts = ", ".join(f"{number} {state}" for state, number in item["counts"].items())
-        click.echo(f"{item['run']}  {item['state']:<10} {item['progress']:5.1f}%  {counts}")
+    for told in found:
+        counts = ", ".join(f"{number} {state}" for state, number in told["counts"].items())
+        click.echo(f"{told['run']}  {told['state']:<10} {told['progress']:5.1f}%  {counts}")
     if not found:
         click.echo("there are no runs yet: jupyter cc run FILE")
 

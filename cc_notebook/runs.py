@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,16 @@ def all_runs() -> "list[Run]":
     """Every run of this store, oldest first."""
     found = [Run(path) for path in (home() / "runs").iterdir() if not path.name.startswith(".")]
     return sorted(found, key=lambda run: run.id[-ID_TIME:])
+
+
+def unfinished(found: "Iterable[Run]") -> "list[Run]":
+    """Those that have not ended. One whose files are damaged is left out: it must not stand in the way of others."""
+    result = []
+    for run in found:
+        with suppress(UnavailableError):
+            if not run.finished and run.refresh() and run.spec:
+                result.append(run)
+    return result
 
 
 def find(name: str) -> "Run":

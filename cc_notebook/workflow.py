@@ -212,8 +212,8 @@ class Workflow:
         hosts.supported(value)
         launching.scheduler(value.scheduler, str(self.folder))
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}".encode()).hexdigest()
-        for run in () if new else self._runs():
-            if not run.finished and run.spec.source == source:
+        for run in () if new else runs.unfinished(self._runs()):
+            if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
                 return run.resume()
         run = runs.create(

@@ -258,3 +258,21 @@ def test_memory_limit_is_enforced(folder):
     run = flow.run().wait()
     assert run.state == "failed" and "MemoryError" in run.log("hog")
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+
+
+def test_a_damaged_run_does_not_stand_in_the_way(folder, cc, store):
+    """With one run's files damaged the others are listed, resumed and started; the damaged one is told clearly."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true'}\n")
+    first, second = (json.loads(cc("run", "w.yaml", "--json").stdout)["run"] for _ in range(2))
+    third = json.loads(cc("run", "w.yaml", "--json").stdout)["run"]
+    (store / "runs" / first / "run.json").write_text("{")
+    (store / "runs" / first / "events.jsonl").write_text('{"type":"engine","seq":1}\n')
+    (store / "runs" / second / "events.jsonl").write_text("no json\n")
+    listed = cc("runs")
+    assert listed.returncode == 0 and third in listed.stdout
+    assert "cannot be read" in listed.stderr and "damaged" in listed.stderr
+    assert cc("resume").returncode == 0
+    assert cc("run", "w.yaml").returncode == 0
+    for run in (first, second):
+        shown = cc("show", run)
+        assert shown.returncode == 2 and "Traceback" not in shown.stderr
