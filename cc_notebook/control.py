@@ -106,6 +106,9 @@ class Plan:
 
     def remove(self, name: str) -> None:
         """A job starts or is not to start: it is no longer runnable."""
+        self.decided.add(name)
+        if name in self.to_skip:
+            self.to_skip.remove(name)
         if name in (queue := self.queue(name)):
             queue.remove(name)
 

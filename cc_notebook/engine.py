@@ -46,11 +46,11 @@ class Engine:
         self.state = RunState(self.jobs)
         for event in Reader(folder / "events.jsonl").new():
             self.state.feed(event)
+        self._later: dict[str, float] = {}  # retries that wait, by their time
         self.plan = self._plan()
         self.alive = {name: None for name, status in self.state.jobs.items() if status.state in ALIVE}
         self.bell = os.open(folder / "bell", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)  # RDWR: never at end of file
         self._hosts: dict[str, Host] = {}
-        self._later: dict[str, float] = {}  # retries that wait, by their time
         self._to_start: dict[str, Launch] = {}  # journalled as submitted, not yet handed to their host
         self._hold = 0.0  # nothing starts before, after a disk was full
         self._emit(Event("engine", native_id=str(os.getpid())))
@@ -105,7 +105,13 @@ class Engine:
             raise ResourceError(f"the journal {self.journal.path} cannot be written: {error.strerror}") from error
 
     def _plan(self) -> control.Plan:
-        return control.Plan(self.spec.workflow, self.state.jobs, self.spec.order, hosts.name_of)
+        plan = control.Plan(self.spec.workflow, self.state.jobs, self.spec.order, hosts.name_of)
+        for name in list(self._later):
+            if self.state.jobs[name].state == "ready" and self.state.jobs[name].tries:
+                plan.remove(name)  # its delay goes on
+            else:
+                del self._later[name]
+        return plan
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
@@ -125,7 +131,7 @@ class Engine:
                     event, cancelled = Event("refused", reason=str(error)), []
                 self._cancel(cancelled)
                 self._emit(replace(event, request=path.stem))
-                self.plan = self._plan() if event.type in ("reset", "mark") else self.plan
+                self.plan = self._plan() if event.type in ("reset", "mark", "cancel_job") else self.plan
         if waiting:
             self._sync()
         for path in waiting:
@@ -140,7 +146,8 @@ class Engine:
                 groups.setdefault(status.host, []).append(self._attempt(name))
             elif status.state not in FINAL:
                 self._forget(name)
-                self._to_start.pop(name, None)
+                if self._to_start.pop(name, None):
+                    self._host(status.host).release()
                 number = status.attempt if name in self.alive else 0
                 self._emit(Event("cancel", job=name, attempt=number, ending="cancelled", reason=BY_USER))
         for host, attempts in groups.items():
@@ -187,13 +194,13 @@ class Engine:
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""
-        if self.state.ended or self.alive or self._later or any(self.plan.runnable.values()):
+        if self.state.ended or self.alive or self._later or self.plan.to_skip or any(self.plan.runnable.values()):
             return
         failed = [name for name, status in self.state.jobs.items() if status.state == "failed"]
         cancelled = self.state.counts().get("cancelled", 0)
         left = sum(self.state.jobs[name].state == "ready" for name in self.plan.blocked)
         blocked = f", {left} not run because of it" if left else ""
-        reason = f"failed: {', '.join(failed[:5])}" if failed else f"{cancelled} cancelled" if cancelled else ""
+        reason = ", ".join(failed[:5]) if failed else f"{cancelled} cancelled" if cancelled else ""
         state = "failed" if failed else "cancelled" if cancelled else "done"
         self._emit(Event("end", state=state, reason=reason + blocked))
 
@@ -221,7 +228,13 @@ class Engine:
                 continue
             most = self.spec.max_parallel or self.spec.workflow.max_parallel or len(self.jobs)
             free = max(0, min(most - len(self.alive), self._host(host).free())) if queue else 0
-            for name in self.choose(queue, tuple(self.alive), free):
+            try:
+                chosen = self.choose(queue, tuple(self.alive), free)
+            except InputError as error:
+                self._emit(Event("cancel_run", reason=str(error)))
+                self._cancel(list(self.jobs))
+                break
+            for name in chosen:
                 if not self._submit(name, host):
                     break
         return self.state.seq > before
@@ -321,7 +334,6 @@ def _lock(folder: Path, seconds: float) -> bool:
 
 def main(folder: Path) -> int:
     """Be the engine of the run in `folder` until it has ended; return at once if it has another."""
-    os.umask(0o077)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 < most < 65536 else 65536, most))
     waiting = _lock(folder, 5.0)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,11 +44,15 @@ class Launcher:
         if outside := next((name for name in needed if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
             raise InputError(f"'{outside}' lies outside of the workflow's folder: it cannot travel to the job's own")
         inputs = {str(self.folder / name): name for name in needed}
+        if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
+            raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
         return Launch(attempt, payload.files(job, attempt, around, note), inputs, job.isolated), digest
 
     def _script(self, path: Path) -> tuple[str, str]:
         """Interpreter line (without `#!`) and hash."""
         found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"the script {path} is no ordinary file")
         stamp = (found.st_mtime_ns, found.st_size)
         if path not in self._scripts or self._scripts[path][0] != stamp:
             data = path.read_bytes()
@@ -61,6 +66,9 @@ def scheduler(name: str, folder: str) -> Scheduler:
     if name in ("parallel", "topological"):
         return control.parallel if name == "parallel" else control.topological
     module, _, function = name.partition(":")
+    if os.path.exists(os.path.join(folder, f"{module}.py")):
+        sys.modules.pop(module, None)  # as it is now, and not another workflow's module of that name
+        importlib.invalidate_caches()
     sys.path.insert(0, folder)
     try:
         found: Scheduler = getattr(importlib.import_module(module), function)
@@ -68,7 +76,14 @@ def scheduler(name: str, folder: str) -> Scheduler:
         raise InputError(f"the scheduler '{name}' cannot be loaded from {folder}: {error}") from None
     finally:
         sys.path.remove(folder)
-    return lambda runnable, running, free: [n for n in dict.fromkeys(found(runnable, running, free)) if n in runnable]
+
+    def choose(runnable: Sequence[str], running: Sequence[str], free: int) -> Sequence[str]:
+        try:
+            return [name for name in dict.fromkeys(found(runnable, running, free)) if name in runnable]
+        except Exception as error:  # the user's own code may raise anything
+            raise InputError(f"the scheduler '{name}' failed: {type(error).__name__}: {error}") from error
+
+    return choose
 
 
 def _digest(data: str | bytes) -> str:

@@ -12,6 +12,7 @@ from functools import lru_cache
 MARK = b"# cloudmesh "
 MAX_LINE = 4096
 MAX_KEYS = 1000
+MAX_DEPTH = 50  # of a value; what is nested deeper stays text
 _RESERVED = ("status", "progress", "pid")
 
 
@@ -25,6 +26,11 @@ class Report:
 
 def value(text: str) -> object:
     """The value of `key=text`: JSON if it is JSON that can be written again, else the text itself."""
+    depth = 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if depth > MAX_DEPTH:
+            return text
     try:
         found = json.loads(text)
         json.dumps(found, allow_nan=False, ensure_ascii=False).encode()

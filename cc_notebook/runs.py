@@ -49,7 +49,7 @@ def create(spec: RunSpec) -> "Run":
 
 def all_runs() -> "list[Run]":
     """Every run of this store, oldest first."""
-    found = [Run(path) for path in (home() / "runs").iterdir() if not path.name.startswith(".")]
+    found = [Run(path.parent) for path in (home() / "runs").glob("[!.]*/run.json")]
     return sorted(found, key=lambda run: run.id[-ID_TIME:])
 
 
@@ -95,7 +95,9 @@ class Run:
         try:
             return RunSpec.model_validate_json((self.folder / "run.json").read_bytes())
         except (OSError, ValueError) as error:
-            raise UnavailableError(f"run {self.id} cannot be read: {self.folder / 'run.json'}: {error}") from None
+            raise UnavailableError(
+                f"run {self.id} cannot be read: {self.folder / 'run.json'} is damaged: {str(error).splitlines()[0]}"
+            ) from None
 
     def refresh(self) -> RunState:
         """The state of now, from every event so far."""

@@ -166,9 +166,10 @@ class RunState:
             for name in event.jobs or (event.job,):
                 self.jobs[name] = apply(self.jobs[name], event)
             self.stopped, self.ended = event.at, "" if event.type in ("reset", "mark") else self.ended
-            self.cancelled = self.cancelled and event.type != "reset"
+            self.cancelled = self.cancelled and not (event.type == "reset" or event.state == "ready")
         elif event.type == "end":
             self.ended, self.reason, self.stopped = event.state, event.reason, event.at
+            self.paused = False
         elif event.type in ("pause", "resume"):
             self.paused = event.type == "pause"
         elif event.type == "host":

@@ -76,6 +76,9 @@ class Host(Protocol):
     def reserve(self) -> bool:
         """Take the place for the next `start`; False if other runs have them all."""
 
+    def release(self) -> None:
+        """Give back the place of a start that will not come."""
+
     def start(self, launches: Sequence[Launch]) -> None:
         """Make the attempt folders and start the wrappers. Raises ResourceError (disk, folder): nothing ran."""
 

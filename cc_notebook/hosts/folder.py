@@ -22,11 +22,10 @@ def make(folder: Path, launch: Launch) -> None:
     if folder.exists():
         return
     part = folder.with_name(f".{folder.name}.part")
-    try:
-        os.makedirs(part, mode=0o700)
-    except FileExistsError:
+    if part.exists():
         shutil.rmtree(part)
-        os.mkdir(part, mode=0o700)
+    for path in (folder.parent, part):
+        path.mkdir(mode=0o700, exist_ok=True)
     for name, text in {**launch.files, "state.running": "", "ticket": ""}.items():
         write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():
@@ -74,6 +73,11 @@ def show_log(log: Path, results: Path | None, name: str) -> None:
             os.symlink(log, link)
 
 
+def _never_waiting(path: str, flags: int) -> int:
+    """Open for reading; a FIFO that a job put in the place of a file must not stop the engine."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class Log:
     """A log that grows: each call to `news` reads on from where the last one stopped."""
 
@@ -85,7 +89,7 @@ class Log:
         """What was reported since the last call, from at most 8 MB of it; None if the log did not grow."""
         lines: list[str] = []
         before = self._offset
-        with suppress(OSError), open(self.path, "rb", buffering=0) as log:
+        with suppress(OSError), open(self.path, "rb", buffering=0, opener=_never_waiting) as log:
             size = os.fstat(log.fileno()).st_size
             while self._offset < min(size, before + BUDGET):
                 with suppress(OSError):  # a hole of a sparse file holds nothing: jump over it
@@ -101,7 +105,8 @@ class Log:
         """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
         last = protocol.Report()
         with suppress(OSError):
-            lines = (self.path.parent / "outputs").read_text(encoding="utf-8", errors="replace").splitlines()
+            with open(self.path.parent / "outputs", encoding="utf-8", errors="replace", opener=_never_waiting) as file:
+                lines = file.read().splitlines()
             if lines and lines[-1] == "# end":
                 last = protocol.report(lines)
                 if not self.pattern:

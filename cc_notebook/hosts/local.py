@@ -74,6 +74,11 @@ class LocalHost:
                 return True
         return False
 
+    def release(self) -> None:
+        """See Host.release."""
+        if self._reserved:
+            os.close(self._reserved.pop())
+
     def start(self, launches: Sequence[Launch]) -> None:
         """See Host.start. Each wrapper holds its place (an flock) as its standard input, so both end together."""
         for launch in launches:
@@ -152,8 +157,7 @@ class LocalHost:
             )
         finally:
             os.close(log)
-        if self._reserved:
-            os.close(self._reserved.pop())
+        self.release()
         self._follow(live, live.child.pid)
 
     def _follow(self, live: _Live, pid: int) -> None:

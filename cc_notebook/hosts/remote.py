@@ -71,6 +71,9 @@ class RemoteHost:
         """See Host.reserve."""
         return True
 
+    def release(self) -> None:
+        """See Host.release."""
+
     def start(self, launches: Sequence[Launch]) -> None:
         """See Host.start; trouble on the line is met with another try."""
         self._tell([_Live(launch.attempt, launch) for launch in launches])

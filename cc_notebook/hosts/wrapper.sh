@@ -80,6 +80,7 @@ cd "$cc_dir" || exit 126
 if [ -s log ]; then
   (
     export LC_ALL=C
+    umask 077
     cc_lines | awk '{
         last_word = length($0) >= 4096 ? NF - 1 : NF # the last word of a line that was cut is no whole word
         for (i = 3; i <= last_word; i++) {

@@ -11,7 +11,8 @@ def job(run: Run, name: str) -> str:
     flow = run.spec.workflow
     status, spec, plan = run.status(name), flow.jobs[name], control.Plan(flow, view.jobs)
     parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[name]]
-    lines = [f"{name} is {status['state']}" + (f": {status['reason']}" if status["reason"] else "")]
+    shown = "blocked" if status.get("waiting") == "blocked" else status["state"]
+    lines = [f"{name} is {shown}" + (f": {status['reason']}" if status["reason"] else "")]
     lines.append(f"trigger {spec.trigger}; parents: {', '.join(parents) or 'none'}")
     if status["by_hand"]:
         lines.append("the state was set by hand")
