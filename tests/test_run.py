@@ -326,7 +326,7 @@ def test_isolated_and_environment(folder, monkeypatch):
     assert not (folder / "made").exists()
 
 
-def test_shebang_and_venv(folder):
+def test_shebang_and_venv(folder, monkeypatch):
     """A script's own interpreter line counts; a venv's Python and a conda environment's name are used."""
     write(folder, "b.sh", "#!/usr/bin/env bash\na=(1 2 3); echo ${#a[@]}\n")
     write(folder, "p.py", "import os, sys\nprint(sys.prefix, os.environ.get('VIRTUAL_ENV'), *sys.argv[1:])\n")
@@ -335,7 +335,8 @@ def test_shebang_and_venv(folder):
     flow = Workflow(name="w")
     flow.add_job("bash", "b.sh")
     flow.add_job("python", "p.py", venv="env", args="x 'y z'")
-    flow.add_job("conda", "p.py", venv="science", env={"CONDA_EXE": str(folder / "conda")})
+    monkeypatch.setenv("CONDA_EXE", str(folder / "conda"))
+    flow.add_job("conda", "p.py", venv="science")
     run = flow.run().wait()
     assert run.state == "done", run.status()
     assert run.log("bash") == "3\n"

@@ -130,3 +130,13 @@ def test_a_scheduler_that_fails_cancels_the_run_with_its_reason(folder):
     path.write_text(path.read_text().replace("mine:broken", "mine:absent"))
     with pytest.raises(InputError, match="cannot be loaded"):
         Workflow(path).run(new=True)
+
+
+def test_a_path_without_programs_hurts_the_payload_only(folder):
+    """`env: {PATH: …}` reaches the payload; the wrapper still claims and records, and the log says what was wrong."""
+    made = flow(
+        a={"exec": "no-such-program", "env": {"PATH": "/nowhere"}}, b={"exec": 'echo "$PWD_OF"', "env": {"PWD_OF": "x"}}
+    )
+    run = made.run().wait(30)
+    assert run.status("a")["ending"] == "exit" and run.status("a")["code"] == 127 and run.log("a")
+    assert run.log("b") == "x\n"

@@ -42,6 +42,7 @@ cc_payload() {
   trap - TERM ALRM
   [ -z "$CC_MEMORY" ] || ulimit -v "$CC_MEMORY"
   cd "${cc_work:-$CC_WORKFLOW_DIR}" || exit 126
+  cc_env # the job's own variables, from job.sh
   exec "$@" < /dev/null
 }
 [ -z "$cc_why" ] || exec mv state.running state.cancelled # before anything was started
