@@ -177,7 +177,7 @@ class Engine:
         if seen.ending:
             event = replace(head, progress=report.progress, outputs=new, ended=_stamp(seen.ended), code=seen.code)
             self._take_end(seen, replace(event, ending=seen.ending, reason=_reason(seen, self.jobs[seen.job])))
-        elif (report.progress or 0) > status.progress or new:
+        elif self.state.jobs[seen.job].state == "running" and ((report.progress or 0) > status.progress or new):
             self._emit(replace(head, type="progress", progress=report.progress, outputs=new))
 
     def _take_end(self, seen: Observation, event: Event) -> None:

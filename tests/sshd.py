@@ -8,7 +8,13 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import need
+from conftest import need, until
+
+
+def listens(port):
+    """True once somebody answers at the port of this machine."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -38,6 +44,7 @@ def sshd(base: Path):
     )
     server = subprocess.Popen([program, "-D", "-e", "-f", base / "config"], stderr=subprocess.DEVNULL)
     try:
+        until(lambda: listens(port))
         yield client
     finally:
         server.terminate()

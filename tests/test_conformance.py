@@ -196,8 +196,7 @@ def test_cancelled_before_the_claim_never_runs(make_host):
     item = launch(Job(name="never", exec='touch "$CC_RUN_DIR/ran"'), make_host.home)
     folder = make_host.home / RUN / item.attempt.folder
     folder.mkdir(parents=True)
-    for name in ("ticket", "state.running"):
-        (folder / name).touch()
+    (folder / "room").touch()
     host.watch([item.attempt])
     host.cancel([item.attempt])
     assert watch(host, ended())[-1].ending == "cancelled"
@@ -218,12 +217,14 @@ def test_wrapper_killed_is_lost_only_when_its_payload_is_gone(make_host, tmp_pat
     assert watch(host, ended())[-1].ending == "lost"
 
 
-def test_stopped_process_is_not_a_failure(make_host):
+def test_stopped_process_is_not_a_failure(make_host, tmp_path):
     """A wrapper that is stopped for a while is neither lost nor failed; continued, it ends as usual."""
     host = make_host()
-    start(host, launch(Job(name="stopped", exec="sleep 0.2"), make_host.home))
+    command = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    start(host, launch(Job(name="stopped", exec=command), make_host.home))
     pid = next(item.claim.pid for item in watch(host, lambda seen: any(item.claim for item in seen)) if item.claim)
     os.kill(pid, signal.SIGSTOP)
+    (tmp_path / "go").touch()
     deadline = time.monotonic() + 1.5
     assert not any(item.ending for item in watch(host, lambda seen: time.monotonic() > deadline))
     os.kill(pid, signal.SIGCONT)
@@ -237,8 +238,8 @@ def test_another_process_with_the_same_pid_is_not_the_job(make_host):
     folder = make_host.home / RUN / item.attempt.folder
     folder.mkdir(parents=True)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    for name in ("state.running", f"claim.{bystander.pid}.12345.{boot}.{os.uname().nodename}"):
-        (folder / name).touch()
+    (folder / "room").touch()
+    (folder / "claim").write_text(f"{bystander.pid} {boot} {os.uname().nodename}\n")
     host = make_host()
     host.watch([item.attempt])
     assert watch(host, ended())[-1].ending == "lost"

@@ -208,10 +208,10 @@ def test_restarted_computer_is_told(folder):
     until(lambda: run.status("a")["state"] == "running")
     engine = int(next(event.native_id for event in run.events() if event.type == "engine"))
     os.kill(engine, 9)
-    claim = next((run.folder / job_folder("a") / "1").glob("claim.*"))
-    pid, born, boot = claim.name.split(".")[1:4]
+    claim = run.folder / job_folder("a") / "1" / "claim"
+    pid, boot, _ = claim.read_text().split()
     os.kill(-int(pid), 9)
-    claim.rename(claim.with_name(f"claim.{pid}.{born}.{'0' * 8}{boot[8:]}.elsewhere"))
+    claim.write_text(f"{pid} {'0' * 8}{boot[8:]} elsewhere\n")
     until(lambda: not run.engine_alive())
     run.resume().wait(30)
     assert run.state == "failed" and run.status("a")["reason"] == "this computer was restarted"

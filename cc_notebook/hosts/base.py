@@ -38,12 +38,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who runs an attempt: pid, start time in clock ticks since boot, boot id, host name ('-' where unknown)."""
+    """Who runs an attempt: pid, boot id and host name; pid 0 and empty texts where the claim does not say."""
 
-    pid: int
-    born: str
-    boot: str
-    host: str
+    pid: int = 0
+    boot: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +108,23 @@ def job_folder(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What the names in an attempt folder say."""
+    """What an attempt folder says: `claim` is None while nobody took it, `by_engine` if an engine did."""
 
-    ticket: bool = False
     claim: Claim | None = None
-    claim_name: str = ""
-    engine_took_it: bool = False
+    by_engine: bool = False
     ending: str = ""
     code: int | None = None
     record: str = ""
 
 
-def read_folder(names: Iterable[str]) -> Folder:
-    """Decode the file names of an attempt folder; unknown names are ignored."""
-    found: dict[str, object] = {}
-    for name in names:
-        head, _, rest = name.partition(".")
-        if name == "ticket":
-            found["ticket"] = True
-        elif head == "claim" and rest == "engine":
-            found["engine_took_it"] = True
-        elif head == "claim" and (match := re.fullmatch(r"(\d+)\.([\d-]+)\.([0-9a-f-]+)\.(.*)", rest)):
-            found["claim"], found["claim_name"] = Claim(int(match[1]), match[2], match[3], match[4]), name
-        elif head == "state" and (match := re.fullmatch(r"([a-z]+)(?:\.(\d+))?", rest)) and match[1] in ENDINGS:
-            found |= {"ending": match[1], "code": int(match[2]) if match[2] else None, "record": name}
-    return Folder(**found)  # type: ignore[arg-type]  # each name above is a field of that type
+def read_folder(names: Iterable[str], claim: str | None) -> Folder:
+    """Decode the file names of an attempt folder and the text of its `claim`; unknown names are ignored."""
+    words = (claim or "").split()
+    by_engine = words == ["engine"]
+    whole = len(words) == 3 and words[0].isdecimal()
+    taken = None if claim is None or by_engine else Claim(int(words[0]), *words[1:]) if whole else Claim()
+    for name in sorted(names):
+        match = re.fullmatch(r"state\.([a-z]+)(?:\.(\d+))?", name)
+        if match and match[1] in ENDINGS:
+            return Folder(taken, by_engine, match[1], int(match[2]) if match[2] else None, name)
+    return Folder(taken, by_engine)

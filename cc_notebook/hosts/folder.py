@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cc_notebook import protocol
-from cc_notebook.hosts.base import Launch
+from cc_notebook.hosts.base import Folder, Launch, read_folder
 
 CHUNK = 1 << 20  # bytes of one read of a log
 BUDGET = 8 << 20  # bytes of one log read per look
@@ -17,7 +17,8 @@ MAX_LINES = 10_000  # lines of one look that are looked at
 def make(folder: Path, launch: Launch) -> None:
     """Make the attempt's folder under another name, then rename it: it is whole or not there, and made only once.
 
-    Made again, it could hand out a second ticket just when a wrapper has taken the first.
+    Made again, it could lose the claim of a wrapper that has just taken it. `room` is what the wrapper renames to its
+    record where the disk has no room for a new file.
     """
     if folder.exists():
         return
@@ -26,7 +27,7 @@ def make(folder: Path, launch: Launch) -> None:
         shutil.rmtree(part)
     for path in (folder.parent, part):
         path.mkdir(mode=0o700, exist_ok=True)
-    for name, text in {**launch.files, "state.running": "", "ticket": ""}.items():
+    for name, text in {**launch.files, "room": ""}.items():
         write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():
         target = part / "files" / name
@@ -49,12 +50,22 @@ def write(path: Path | str, text: str, sync: bool = False) -> None:
         os.close(descriptor)
 
 
-def take_ticket(folder: Path) -> bool:
-    """After this nobody else can run the attempt; False if somebody does already."""
-    with suppress(FileNotFoundError):
-        os.rename(folder / "ticket", folder / "claim.engine")
+def take_claim(folder: Path) -> bool:
+    """After this nobody else can run the attempt; False if somebody does already. Raises OSError on a full disk."""
+    with suppress(FileExistsError, FileNotFoundError):
+        descriptor = os.open(folder / "claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.write(descriptor, b"engine\n")
+        os.close(descriptor)
         return True
     return False
+
+
+def look(folder: Path) -> Folder:
+    """What the folder says now. Raises FileNotFoundError if it is gone."""
+    names, claim = os.listdir(folder), None
+    with suppress(OSError), open(folder / "claim", encoding="ascii", errors="replace", opener=_never_waiting) as file:
+        claim = file.read(1000)
+    return read_folder(names, claim)
 
 
 def show_log(log: Path, results: Path | None, name: str) -> None:

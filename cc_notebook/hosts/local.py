@@ -9,17 +9,18 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cc_notebook.errors import ResourceError
 from cc_notebook.hosts import procs
-from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation, read_folder
-from cc_notebook.hosts.folder import Log, make, show_log, take_ticket
+from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation
+from cc_notebook.hosts.folder import Log, look, make, show_log, take_claim
 
 SOON, LATER = 0.05, 0.5  # seconds between looks: while something starts or is cancelled; for progress
 GRACE = 5.0  # seconds between TERM and KILL
 LAUNCHES = 3  # how often a wrapper may end without a claim
+DISK_FULL = 75  # the exit code of one that had no room for it
 
 UNKNOWN = (procs.Process(0, 0, ""),)  # not looked at yet: somebody may be left
 Left = Mapping[str, Sequence[procs.Process]]  # token → living processes
@@ -50,6 +51,8 @@ class LocalHost:
     def __init__(self, run_dir: Path, slots: Path, limit: int, env: Mapping[str, str], results: Path | None) -> None:
         self.run_dir, self.slots, self.limit, self.env, self.results = run_dir, slots, limit, dict(env), results
         self.trouble = ""
+        os.umask(mask := os.umask(0o077))
+        self.env["CC_UMASK"] = f"{mask:04o}"  # the job's; the wrapper's own files are for their owner alone
         self._live: dict[tuple[str, int], _Live] = {}
         self._by_fd: dict[int, _Live] = {}
         self._reserved: list[int] = []
@@ -106,7 +109,7 @@ class LocalHost:
             live = self._live[attempt.job, attempt.number]
             with suppress(OSError):  # a full disk: this engine still knows, a later one sees a signal
                 (live.folder / "cancel").touch(mode=0o600)
-            take_ticket(live.folder)
+                take_claim(live.folder)
             self._doom(live, GRACE)
         self._signal(self._left())
         self._look_within(SOON)
@@ -154,6 +157,7 @@ class LocalHost:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,
             )
         finally:
             os.close(log)
@@ -191,7 +195,7 @@ class LocalHost:
         doomed = [live for live in self._live.values() if live.kill_at]
         for live in doomed:
             with suppress(FileNotFoundError):
-                live.claim = live.claim or read_folder(os.listdir(live.folder)).claim
+                live.claim = live.claim or look(live.folder).claim
         return procs.members((live.attempt.token, live.claim) for live in doomed) if doomed else {}
 
     def _signal(self, left: Left) -> None:
@@ -203,67 +207,74 @@ class LocalHost:
     def _check(self, live: _Live, process_ended: bool, left: Left) -> list[Observation]:
         if process_ended and live.child:
             live.child.wait()
+        living = left.get(live.attempt.token, UNKNOWN)
         try:
-            names = os.listdir(live.folder)
+            folder = look(live.folder)
         except FileNotFoundError:
-            return [self._end(live, "lost", "the attempt's folder is gone")]
-        folder = read_folder(names)
-        if "cancel" in names and not live.kill_at:  # an earlier engine began it
+            return self._gone(live, living)
+        if not live.kill_at and (live.folder / "cancel").exists():  # an earlier engine began it
             self._doom(live, GRACE)
             return []
         if folder.ending:
-            return self._recorded(live, folder, left)
+            return self._recorded(live, folder, living)
         if folder.claim:
-            return self._claimed(live, folder, process_ended, left)
-        if folder.engine_took_it:
+            return self._claimed(live, folder.claim, process_ended, living)
+        if folder.by_engine:
             return [self._end(live, "cancelled" if live.cancelled else "start", "it could not be started")]
         if process_ended or not live.child:
-            return self._relaunch(live, folder)
+            return self._relaunch(live)
         return []
 
-    def _recorded(self, live: _Live, folder: Folder, left: Left) -> list[Observation]:
+    def _gone(self, live: _Live, living: Sequence[procs.Process]) -> list[Observation]:
+        """The attempt's folder is not there any more: what is left of the attempt must not go on unseen."""
+        if not live.kill_at:
+            self._doom(live, 0, cancelled=False)
+        elif not living:
+            return [self._end(live, "cancelled" if live.cancelled else "lost", "the attempt's folder is gone")]
+        return []
+
+    def _recorded(self, live: _Live, folder: Folder, living: Sequence[procs.Process]) -> list[Observation]:
         """The wrapper left its record. Timed out or cancelled: final only when nothing of the attempt is left."""
         if folder.ending == "timeout" and not live.kill_at:
             self._doom(live, 0, cancelled=False)
-        if live.kill_at and left.get(live.attempt.token, UNKNOWN):
+        if live.kill_at and living:
             return []
-        started = os.stat(live.folder / folder.claim_name).st_ctime if folder.claim_name else None
-        ended = os.stat(live.folder / folder.record).st_ctime
-        ending, report = "cancelled" if live.cancelled else folder.ending, live.log.final()
+        ended, report = os.stat(live.folder / folder.record).st_ctime, live.log.final()
+        ending = "cancelled" if live.cancelled else folder.ending
+        seen = live.seen(claim=folder.claim, ending=ending, code=folder.code, ended=ended, report=report)
         self._forget(live)
-        return [
-            live.seen(claim=folder.claim, started=started, ending=ending, code=folder.code, ended=ended, report=report)
-        ]
+        return [replace(seen, started=_claimed_at(live)) if folder.claim else seen]
 
-    def _claimed(self, live: _Live, folder: Folder, process_ended: bool, left: Left) -> list[Observation]:
+    def _claimed(
+        self, live: _Live, claim: Claim, process_ended: bool, living: Sequence[procs.Process]
+    ) -> list[Observation]:
         found: list[Observation] = []
+        if not claim.pid and not live.kill_at:  # made a moment ago, or the disk was full
+            return self._bereft(live, claim)
         if live.claim is None or (live.pidfd < 0 and not live.kill_at):
-            live.claim = folder.claim
-            assert live.claim
-            found.append(live.seen(claim=live.claim, started=os.stat(live.folder / folder.claim_name).st_ctime))
-            if not procs.is_claimer(live.claim):
+            live.claim = claim
+            found.append(live.seen(claim=claim, started=_claimed_at(live)))
+            if not procs.is_claimer(claim, live.attempt.token):
                 process_ended = True
-            elif not live.child or live.child.pid != live.claim.pid:
-                self._follow(live, live.claim.pid)
+            elif not live.child or live.child.pid != claim.pid:
+                self._follow(live, claim.pid)
         if live.kill_at:
-            if not left.get(live.attempt.token, UNKNOWN):
-                with suppress(FileNotFoundError):  # the wrapper wrote its own record just now
-                    os.rename(live.folder / "state.running", live.folder / "state.cancelled")
+            if not living:
+                with suppress(OSError):  # a full disk: again at the next look
+                    (live.folder / "state.cancelled").touch(mode=0o600)
                 self._look_within(0)
         elif process_ended:
-            found += self._bereft(live)
+            found += self._bereft(live, claim)
         elif report := live.log.news():
             found.append(live.seen(report=report))
         return found
 
-    def _bereft(self, live: _Live) -> list[Observation]:
-        """The wrapper is gone and left no record: is anything of the attempt alive?"""
-        claim = live.claim
-        assert claim
-        if claim.boot != procs.boot_id():
+    def _bereft(self, live: _Live, claim: Claim) -> list[Observation]:
+        """The claimer is gone, or not known, and left no record: is anything of the attempt alive?"""
+        if claim.boot not in ("", procs.boot_id()):
             return [self._end(live, "restarted", "this computer was restarted")]
         left = procs.members([(live.attempt.token, claim)])[live.attempt.token]
-        if read_folder(os.listdir(live.folder)).ending:  # it came while we looked
+        if look(live.folder).ending:  # it came while we looked
             self._look_within(0)
         elif not left:
             return [self._end(live, "lost", LOST)]
@@ -271,16 +282,21 @@ class LocalHost:
             self._follow(live, left[0].pid)
         return []
 
-    def _relaunch(self, live: _Live, folder: Folder) -> list[Observation]:
-        """The wrapper ended without a claim, or an earlier engine left a ticket: start it again, a few times."""
-        if folder.ticket and live.launches < LAUNCHES:
+    def _relaunch(self, live: _Live) -> list[Observation]:
+        """The wrapper ended without a claim, or an earlier engine started none: start it again, a few times."""
+        if live.child and live.child.returncode == DISK_FULL:
+            live.launches, live.child = 0, None  # it is started at a later look
+        elif live.launches < LAUNCHES:
             with suppress(OSError):
                 self._spawn(live)
-            return []
-        if folder.ticket and not take_ticket(live.folder):
-            return []  # a wrapper was faster: it is seen as claimed at the next look
-        return [self._end(live, "start", f"sh {live.folder / 'job.sh'} did not start: see {live.folder / 'log'}")]
+        elif take_claim(live.folder):  # else a wrapper was faster: it is seen as claimed at the next look
+            return [self._end(live, "start", f"sh {live.folder / 'job.sh'} did not start: see {live.folder / 'log'}")]
+        return []
 
     def _end(self, live: _Live, ending: str, reason: str) -> Observation:
         self._forget(live)
         return live.seen(claim=live.claim, ending=ending, reason=reason)
+
+
+def _claimed_at(live: _Live) -> float:
+    return os.stat(live.folder / "claim").st_ctime

@@ -34,10 +34,9 @@ def process(pid: int) -> Process | None:
     return None
 
 
-def is_claimer(claim: Claim) -> bool:
-    """True if the very process that took the claim lives; another process with its pid does not count."""
-    found = process(claim.pid)
-    return found is not None and found.born == claim.born and claim.boot == boot_id()
+def is_claimer(claim: Claim, token: str) -> bool:
+    """True if the very process that took the claim lives; another process with its pid has not its token."""
+    return claim.boot == boot_id() and process(claim.pid) is not None and _token(claim.pid) == token
 
 
 def members(attempts: Iterable[tuple[str, Claim | None]]) -> dict[str, list[Process]]:
@@ -48,8 +47,7 @@ def members(attempts: Iterable[tuple[str, Claim | None]]) -> dict[str, list[Proc
     for token, claim in attempts:
         result[token] = []
         if claim and claim.boot == boot:
-            leader = process(claim.pid)
-            if leader is None or leader.born == claim.born:  # else the pid now leads a session of somebody else
+            if process(claim.pid) is None or _token(claim.pid) == token:  # else the pid is somebody else's session now
                 sessions[claim.pid] = token
     for found in _all():
         token = _token(found.pid)

@@ -41,6 +41,7 @@ class _Look:
     """The answer about one attempt."""
 
     gone: bool = False
+    claim: str | None = None
     names: list[str] = field(default_factory=list)
     left: int | None = None
     times: list[float] = field(default_factory=list)
@@ -148,6 +149,8 @@ class RemoteHost:
                 raise UnavailableError(f"the machine's answer is not whole (exit code {answer.code}): {last}")
         except UnavailableError as error:
             self._say(str(error))
+            for live in lives:
+                live.again = 0.0
             return False
         self._say("")
         looks = _parse(answer.out.splitlines())
@@ -164,7 +167,7 @@ class RemoteHost:
             os.write(self._ring, b"!")
 
     def _script(self, lives: Iterable[_Live]) -> str:
-        parts = [f"cc_run={self._run_dir}", "umask 077", (HERE / "resource.sh").read_text()]
+        parts = [f"cc_run={self._run_dir}", "cc_umask=$(umask)", "umask 077", (HERE / "resource.sh").read_text()]
         if any(live.launch for live in lives):
             parts.append('mkdir -p "$cc_run/stub" "$cc_run/files"')
             parts += [_file('"$cc_run"/wrapper.sh', (HERE / "wrapper.sh").read_text())]
@@ -181,12 +184,12 @@ class RemoteHost:
         return "{\n" + "\n".join(parts) + "\necho; echo cc-end\n}\n"
 
     def _see(self, live: _Live, look: _Look) -> list[Observation]:
-        folder, seen = read_folder(look.names), Observation(live.attempt.job, live.attempt.number)
+        folder, seen = read_folder(look.names, look.claim), Observation(live.attempt.job, live.attempt.number)
         if look.gone or not look.names:
             if live.cancelled:
                 return self._over(live, replace(seen, ending="cancelled"))
             return [] if live.launch else self._over(live, replace(seen, ending="lost", reason="its folder is gone"))
-        live.launch = None if folder.claim or folder.engine_took_it else live.launch
+        live.launch = None if folder.claim or folder.by_engine else live.launch
         report = protocol.report(look.lines, live.attempt.pattern)
         started = look.times[0] if look.times else None
         if folder.ending and not look.left:
@@ -194,7 +197,7 @@ class RemoteHost:
             ended = look.times[-1] if len(look.times) > 1 else None
             end = replace(seen, claim=folder.claim, started=started, ending=ending, code=folder.code, ended=ended)
             return self._over(live, replace(end, report=report))
-        if folder.engine_took_it:
+        if folder.by_engine:
             return self._over(live, replace(seen, ending="cancelled"))
         live.bereft = live.bereft + 1 if look.left == 0 else 0
         if live.bereft > 2 and not live.cancelled:
@@ -219,7 +222,7 @@ def _start(launch: Launch, folder: str) -> str:
         target = f"{work}/{shlex.quote(name)}"
         lines.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
         lines.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
-    lines += [f"cc_made {folder}", "fi", f'cd "$cc_run"/{folder} && [ -e ticket ] && {{']
+    lines += [f"cc_made {folder}", "fi", f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{']
     return "\n".join([*lines, direct.submit(launch.attempt.token), "}"])
 
 
@@ -240,6 +243,8 @@ def _parse(lines: Sequence[str]) -> dict[str, _Look]:
             look.lines.append(line[1:])
         elif word == "cc-gone":
             look.gone = True
+        elif word == "cc-claim":
+            look.claim = rest
         elif word == "cc-names":
             look.names = rest.split()
         elif word == "cc-left":

@@ -3,60 +3,54 @@
 
 cc_name_end=') ' # in /proc/PID/stat; a program's name may hold blanks and brackets, so it is cut there
 
-# cc_members PID BORN TOKEN: the living processes of the attempt's session, and those that carry its token
+# cc_members PID TOKEN: the living processes of the attempt's session, and those that carry its token
 cc_members() {
-  cc_valid=yes
-  if [ -r "/proc/$1/stat" ]; then
-    read -r cc_stat < "/proc/$1/stat"
-    cc_leader "$2" ${cc_stat##*"$cc_name_end"}
-  fi
+  cc_valid=yes cc_stat=
+  { read -r cc_stat < "/proc/$1/stat"; } 2> /dev/null
+  case ${cc_stat##*"$cc_name_end"} in
+    '' | Z*) ;;
+    *) grep -qsF "CC_ATTEMPT=$2" "/proc/$1/environ" || cc_valid= ;; # another process has the wrapper's pid now
+  esac
   for cc_p in /proc/[0-9]*; do
     cc_stat=
     { read -r cc_stat < "$cc_p/stat"; } 2> /dev/null
     [ -n "$cc_stat" ] && cc_in_session "$1" "${cc_p#/proc/}" ${cc_stat##*"$cc_name_end"}
   done
-  for cc_p in $(grep -lF "CC_ATTEMPT=$3" /proc/[0-9]*/environ 2> /dev/null); do
+  for cc_p in $(grep -lF "CC_ATTEMPT=$2" /proc/[0-9]*/environ 2> /dev/null); do
     cc_p=${cc_p%/environ}
     echo "${cc_p#/proc/}"
   done
-}
-cc_leader() { # another process has the pid of the wrapper now: its session is not ours
-  [ "$1" = "${21}" ] || cc_valid=
 }
 cc_in_session() {
   [ "$cc_valid" ] && [ "$1" = "$6" ] && [ "$3" != Z ] && echo "$2"
 }
 
 # cc_begin FOLDER: enter a new folder that will be the attempt's; fails if that was made before: a folder made twice could
-# hand out a second ticket. cc_made FOLDER: give it its name; where another was faster it ends up inside that, unseen.
+# lose the claim of a wrapper. cc_made FOLDER: give it its name; where another was faster it ends up inside that, unseen.
 cc_begin() {
   [ ! -d "$cc_run/$1" ] && mkdir -p "$cc_run/$1.part.$$/files" && cd "$cc_run/$1.part.$$"
 }
 cc_made() {
-  : > state.running && : > ticket && mv "$cc_run/$1.part.$$" "$cc_run/$1"
+  : > room && mv "$cc_run/$1.part.$$" "$cc_run/$1"
 }
 
-# cc_end FOLDER TOKEN SIGNAL: take the ticket, signal what is left, record the end when nothing is
+# cc_end FOLDER TOKEN SIGNAL: take the claim, signal what is left, record the end when nothing is
 cc_end() {
   cd "$cc_run/$1" 2> /dev/null || return
   : > cancel
-  mv ticket claim.engine 2> /dev/null
-  cc_claim "$2"
-  cc_left=$(cc_members "$cc_pid" "$cc_born" "$2")
+  (set -C; echo engine > claim) 2> /dev/null
+  cc_claim
+  cc_record
+  cc_left=$(cc_members "$cc_pid" "$2")
   if [ -n "$cc_left" ]; then
     kill -"$3" $cc_left 2> /dev/null
-  elif [ -e state.running ]; then
-    mv state.running state.cancelled
+  elif [ -z "$cc_done" ]; then
+    { true > state.cancelled; } 2> /dev/null || mv room state.cancelled
   fi
 }
 cc_claim() {
-  cc_pid=- cc_born=-
-  for cc_f in claim.[0-9]*; do
-    cc_rest=${cc_f#claim.}
-    cc_pid=${cc_rest%%.*}
-    cc_rest=${cc_rest#*.}
-    cc_born=${cc_rest%%.*}
-  done
+  cc_pid=- cc_rest=
+  [ ! -s claim ] || read -r cc_pid cc_rest < claim
 }
 
 cc_record() {
@@ -70,15 +64,16 @@ cc_look() {
   cd "$cc_run/$1" 2> /dev/null || { echo cc-gone; return; }
   cc_claim
   cc_record
-  if [ "$cc_pid" != - ] && { [ -z "$cc_done" ] || [ -e cancel ] || [ -e state.timeout ]; }; then
-    cc_left=$(cc_members "$cc_pid" "$cc_born" "$2")
+  if [ -e claim ] && { [ -z "$cc_done" ] || [ -e cancel ] || [ -e state.timeout ]; }; then
+    cc_left=$(cc_members "$cc_pid" "$2")
     [ -e state.timeout ] && [ -n "$cc_left" ] && kill -KILL $cc_left 2> /dev/null
     echo "cc-left" $cc_left
   fi
+  [ ! -e claim ] || echo "cc-claim $cc_pid $cc_rest"
   echo "cc-names" * # after the look for processes: a record that came meanwhile is seen
   cc_record
-  if [ "$cc_pid" != - ]; then
-    echo "cc-times" $(stat -c %Z claim.[0-9]* $cc_done 2> /dev/null || stat -f %c claim.[0-9]* $cc_done)
+  if [ -e claim ]; then
+    echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
   if [ -n "$cc_done" ] && [ -e outputs ]; then
     head -c 65536 outputs | sed 's/^/|/'

@@ -1,28 +1,31 @@
 # Runs one attempt of a job: claim, payload, exit record. Sourced by the attempt's job.sh, whose positional parameters are
-# the payload's command. POSIX sh; beside the payload it starts two programs (mv, mv), grep and awk if there is output to
-# read, and sleep if there is a time limit.
+# the payload's command. POSIX sh; beside the payload it starts no program, but grep and awk if there is output to read,
+# and sleep if there is a time limit.
 #
-#   ticket         -> claim.<pid>.<start>.<boot>.<host>   taken by a rename: who loses runs nothing
-#   state.running  -> state.exit.N | state.signal.N | state.timeout | state.cancelled
+#   claim     made here, "PID BOOT HOST", only if it is not there: who comes second runs nothing
+#   state.exit.N | state.signal.N | state.timeout | state.cancelled     the record of the end, an empty file
+#   room      becomes the record where a disk has no room for a new file: a rename works there
 #
 # Its standard input is the lock of a place on its machine (hosts/local.py): held while the wrapper lives, by nobody else.
-# A rename works on a full disk, a write does not; so both files are made before the start, and only renamed here.
+# Its environment holds the attempt's token, by which it is told from another process that has its pid later.
 
 cc_dir=$PWD
 export CC_JOB_DIR="$cc_dir" CC_RUN_DIR="${cc_dir%/*/*}"
 : "${CC_WORKFLOW_DIR:=$CC_RUN_DIR/files}"
 export CC_WORKFLOW_DIR PYTHONPATH="$CC_RUN_DIR/stub${PYTHONPATH:+:$PYTHONPATH}"
 
-cc_born=- cc_boot=- cc_host=${HOSTNAME:-localhost}
-cc_name_end=') '
-cc_field20() { cc_born=${20}; }
-if [ -r /proc/$$/stat ]; then # the start time is field 22; a program's name may hold blanks and brackets, so cut there
-  read -r cc_stat < /proc/$$/stat
-  cc_field20 ${cc_stat##*"$cc_name_end"}
+cc_boot=- cc_host=${HOSTNAME:-localhost}
+if [ -r /proc/sys/kernel/random/boot_id ]; then
   read -r cc_boot < /proc/sys/kernel/random/boot_id
   read -r cc_host < /proc/sys/kernel/hostname
 fi
-mv ticket "claim.$$.$cc_born.$cc_boot.$cc_host" 2> /dev/null || exit 0
+set -C # no file that exists is written, and of two that make one at the same time only one does
+if ! { true > claim; } 2> /dev/null; then
+  [ -e claim ] && exit 0
+  exit 75 # the disk is full
+fi
+set +C
+{ echo "$$ $cc_boot $cc_host" >> claim; } 2> /dev/null
 
 cc_why= cc_child= cc_timer=
 cc_on_term() {
@@ -38,14 +41,19 @@ trap cc_on_term TERM
 trap cc_on_limit ALRM
 trap '' HUP # no terminal, no ssh session and no shell that ends takes the job with it
 
+cc_record() {
+  { true > "$cc_dir/state.$1"; } 2> /dev/null || mv "$cc_dir/room" "$cc_dir/state.$1"
+  exit 0
+}
 cc_payload() {
   trap - TERM ALRM
   [ -z "$CC_MEMORY" ] || ulimit -v "$CC_MEMORY"
   cd "${cc_work:-$CC_WORKFLOW_DIR}" || exit 126
+  [ -z "$CC_UMASK" ] || umask "$CC_UMASK"
   cc_env # the job's own variables, from job.sh
   exec "$@" < /dev/null
 }
-[ -z "$cc_why" ] || exec mv state.running state.cancelled # before anything was started
+[ -z "$cc_why" ] || cc_record cancelled # before anything was started
 cc_payload "$@" &
 cc_child=$!
 
@@ -81,7 +89,6 @@ cd "$cc_dir" || exit 126
 if [ -s log ]; then
   (
     export LC_ALL=C
-    umask 077
     cc_lines | awk '{
         last_word = length($0) >= 4096 ? NF - 1 : NF # the last word of a line that was cut is no whole word
         for (i = 3; i <= last_word; i++) {
@@ -96,10 +103,8 @@ if [ -s log ]; then
 fi
 
 if [ -n "$cc_why" ]; then
-  cc_end=$cc_why
+  cc_record "$cc_why"
 elif [ "$cc_code" -gt 128 ] && [ "$cc_code" -lt 193 ]; then
-  cc_end=signal.$((cc_code - 128))
-else
-  cc_end=exit.$cc_code
+  cc_record "signal.$((cc_code - 128))"
 fi
-exec mv state.running "state.$cc_end"
+cc_record "exit.$cc_code"

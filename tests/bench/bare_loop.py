@@ -27,11 +27,10 @@ def write(path: Path, text: str) -> None:
 
 
 def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
-    """Make an attempt folder, the ticket last, and start its wrapper in a session of its own."""
+    """Make an attempt folder, and start its wrapper in a session of its own."""
     folder.mkdir(parents=True, mode=0o700)
     write(folder / "job.sh", script)
-    write(folder / "state.running", "")
-    write(folder / "ticket", "")
+    write(folder / "room", "")
     with open(folder / "log", "wb") as log:
         return subprocess.Popen(
             ["sh", "job.sh"],
