@@ -10,7 +10,8 @@ from cc_notebook.model import Job, Workflow
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 
 Decision = Literal["run", "skip", "block"]
-Outcome = Literal["done", "failed", "cancelled", "skipped", "blocked"]
+BY_USER = "cancelled by the user"
+Verdict = Literal["done", "cancel", "retry", "fail"]
 
 
 def decide(trigger: str, waiting: int, tally: Mapping[str, int]) -> Decision | None:
@@ -132,10 +133,23 @@ def topological(runnable: Sequence[str], running: Sequence[str], free: int) -> S
     return runnable[: 0 if running else 1]
 
 
-def wants_retry(job: Job, status: JobStatus, ending: str, code: int | None) -> bool:
-    """True if an attempt that ended so is to be followed by another."""
+def verdict(job: Job, status: JobStatus, ending: str, code: int | None, cancelled: bool) -> Verdict:
+    """The event that an attempt's end is: `retry` if the job asks for another try after such a failure."""
+    if ending == "exit" and code == 0:
+        return "done"
+    if ending == "cancelled":
+        return "cancel"
     on, also = job.retry.on, "node_fail" if ending in ("lost", "restarted", "start") else "failed"
-    return status.tries <= job.retry.max and (not on or any(word in on for word in (ending, code, also)))
+    wanted = not on or ending in on or also in on or (ending == "exit" and code in on)
+    return "retry" if wanted and not cancelled and status.tries <= job.retry.max else "fail"
+
+
+def reason(job: Job, ending: str, code: int | None) -> str:
+    """What an ending means, in words."""
+    limit = f" of {job.limit:g} s" if job.limit else ""
+    killed = " (perhaps out of memory)" if code == 9 else ""
+    told = {"exit": f"exit code {code}", "signal": f"signal {code}{killed}", "cancelled": BY_USER}
+    return (told | {"timeout": f"the time limit{limit} was reached"}).get(ending, ending)
 
 
 def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan) -> tuple[Event, list[str]]:

@@ -23,7 +23,6 @@ from cc_notebook.errors import InputError, ResourceError
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
 from cc_notebook.launching import Launcher, scheduler
-from cc_notebook.model import Job
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import Request, now
@@ -31,7 +30,6 @@ from cc_notebook.store import Request, now
 HEARTBEAT = 60.0  # seconds: the longest wait between two ticks
 RETRY_IO = 1.0  # seconds until a full disk is tried again
 CONTENTION = 0.2  # seconds until a place that other runs hold is asked for again
-BY_USER = "cancelled by the user"
 
 
 class Engine:
@@ -149,7 +147,7 @@ class Engine:
                 if self._to_start.pop(name, None):
                     self._host(status.host).release()
                 number = status.attempt if name in self.alive else 0
-                self._emit(Event("cancel", job=name, attempt=number, ending="cancelled", reason=BY_USER))
+                self._emit(Event("cancel", job=name, attempt=number, ending="cancelled", reason=control.BY_USER))
         for host, attempts in groups.items():
             self._host(host).cancel(attempts)
 
@@ -169,28 +167,31 @@ class Engine:
                     self._take(seen, status)
 
     def _take(self, seen: Observation, status: JobStatus) -> None:
-        head, report = Event("", job=seen.job, attempt=seen.number), seen.report
+        name, number, job = seen.job, seen.number, self.jobs[seen.job]
         if seen.claim and status.state == "submitted":
             native = f"{seen.claim.pid}@{seen.claim.host}"
-            self._emit(replace(head, type="start", native_id=native, started=_stamp(seen.started)))
-        new = {key: value for key, value in report.outputs.items() if status.outputs.get(key, seen) != value}
+            self._emit(Event("start", job=name, attempt=number, native_id=native, started=_stamp(seen.started)))
+        progress = seen.report.progress
+        new = {key: value for key, value in seen.report.outputs.items() if status.outputs.get(key, seen) != value}
         if seen.ending:
-            event = replace(head, progress=report.progress, outputs=new, ended=_stamp(seen.ended), code=seen.code)
-            self._take_end(seen, replace(event, ending=seen.ending, reason=_reason(seen, self.jobs[seen.job])))
-        elif self.state.jobs[seen.job].state == "running" and ((report.progress or 0) > status.progress or new):
-            self._emit(replace(head, type="progress", progress=report.progress, outputs=new))
-
-    def _take_end(self, seen: Observation, event: Event) -> None:
-        job = self.jobs[seen.job]
-        if seen.ending == "exit" and seen.code == 0:
-            self._emit(replace(event, type="done", reason=""))
-        elif seen.ending == "cancelled":
-            self._emit(replace(event, type="cancel"))
-        elif not self.state.cancelled and control.wants_retry(job, self.state.jobs[seen.job], seen.ending, seen.code):
-            self._emit(replace(event, type="retry"))
-            self._later[seen.job] = time.monotonic() + job.retry.delay
-        else:
-            self._emit(replace(event, type="fail"))
+            kind = control.verdict(job, status, seen.ending, seen.code, self.state.cancelled)
+            if kind == "retry":
+                self._later[name] = time.monotonic() + job.retry.delay
+            self._emit(
+                Event(
+                    kind,
+                    job=name,
+                    attempt=number,
+                    progress=progress,
+                    outputs=new,
+                    ended=_stamp(seen.ended),
+                    ending=seen.ending,
+                    code=seen.code,
+                    reason="" if kind == "done" else seen.reason or control.reason(job, seen.ending, seen.code),
+                )
+            )
+        elif self.state.jobs[name].state == "running" and ((progress or 0) > status.progress or new):
+            self._emit(Event("progress", job=name, attempt=number, progress=progress, outputs=new))
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""
@@ -242,10 +243,9 @@ class Engine:
     def _submit(self, name: str, host: str) -> bool:
         """Journal one start; False if other runs have every place of the host."""
         number = self.state.jobs[name].attempt + 1
-        submit = Event("submit", job=name, attempt=number, host=host)
         if self.jobs[name].instant:
             self.plan.remove(name)
-            self._emit(submit)
+            self._emit(Event("submit", job=name, attempt=number, host=host))
             self._emit(Event("done", job=name, attempt=number, ending="exit", code=0))
             return True
         try:
@@ -257,7 +257,7 @@ class Engine:
         if not self._host(host).reserve():
             return False
         self.plan.remove(name)
-        self._emit(replace(submit, script=digest))
+        self._emit(Event("submit", job=name, attempt=number, host=host, script=digest))
         self._to_start[name] = launch
         return True
 
@@ -304,13 +304,6 @@ class Engine:
         for waker in (self.bell, *(waker for host in self._hosts.values() for waker in host.wakers())):
             poll.register(waker, select.POLLIN)
         poll.poll(1000 * max(0.0, min(times)))
-
-
-def _reason(seen: Observation, job: Job) -> str:
-    limit = f" of {job.limit:g} s" if job.limit else ""
-    killed = " (perhaps out of memory)" if seen.code == 9 else ""
-    told = {"exit": f"exit code {seen.code}", "signal": f"signal {seen.code}{killed}", "cancelled": BY_USER}
-    return seen.reason or (told | {"timeout": f"the time limit{limit} was reached"}).get(seen.ending, seen.ending)
 
 
 def _stamp(moment: float | None) -> str:

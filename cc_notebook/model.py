@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, C
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
+Ending = Literal["failed", "exit", "signal", "timeout", "node_fail", "lost", "restarted", "start"]
 Scalar = str | int | float | bool
 KINDS: tuple[str, ...] = get_args(Kind)
 PAYLOAD_KINDS = ("sh", "python", "jupyter")  # section 5.2 of the article names payloads as kinds; they mean local
@@ -33,25 +34,26 @@ def expand(value: object) -> tuple[str, ...]:
     """A dependency `a, b[0-2], c` (or a list of names) as names; blanks around the commas do not count."""
     if isinstance(value, (dict, type(None))):
         raise ValueError("a dependency is a sequence of names: write '- first, second, third'")
-    parts = (
-        re.split(r",(?![^\[]*\])", value) if isinstance(value, str) else value if isinstance(value, list) else [value]
-    )
+    pattern = r",(?![^\[]*\])" if "[" in str(value) else ","
+    parts = re.split(pattern, value) if isinstance(value, str) else value if isinstance(value, list) else [value]
+    names = [str(part).strip() for part in parts]
+    if "" in names:
+        raise ValueError("a name is missing between two commas")
+    return tuple(name for part in names for name in _range(part)) if "[" in str(value) else tuple(names)
+
+
+def _range(part: str) -> list[str]:
+    """`b[0-2]` as `b0`, `b1`, `b2`; cloudmesh-cc saved such names."""
+    match = re.fullmatch(r"(.*)\[((?:\d+(?:-\d+)?)(?:,\d+(?:-\d+)?)*)\](.*)", part)
+    if not match:
+        return [part]
     names: list[str] = []
-    for part in (str(part).strip() for part in parts):
-        if not part:
-            raise ValueError("a name is missing between two commas")
-        match = re.fullmatch(r"(.*)\[((?:\d+(?:-\d+)?)(?:,\d+(?:-\d+)?)*)\](.*)", part)
-        for piece in match[2].split(",") if match else ():
-            low, _, high = piece.partition("-")
-            if int(high or low) - int(low) >= MAX_RANGE:
-                raise ValueError(f"[{piece}] stands for more than {MAX_RANGE:,} names")
-            names += (
-                [f"{match[1]}{n:0{len(low)}d}{match[3]}" for n in range(int(low), int(high or low) + 1)]
-                if match
-                else []
-            )
-        names += [] if match else [part]
-    return tuple(names)
+    for piece in match[2].split(","):
+        low, _, high = piece.partition("-")
+        if int(high or low) - int(low) >= MAX_RANGE:
+            raise ValueError(f"[{piece}] stands for more than {MAX_RANGE:,} names")
+        names += [f"{match[1]}{n:0{len(low)}d}{match[3]}" for n in range(int(low), int(high or low) + 1)]
+    return names
 
 
 def seconds(value: object) -> object:
@@ -116,7 +118,7 @@ class Retry(_Part):
     """How often to try again (`max`), after which endings (`on`; empty: any failure), and the wait before it."""
 
     max: int = Field(0, ge=0, le=1000)
-    on: tuple[str | int, ...] = ()
+    on: tuple[Ending | int, ...] = ()
     delay: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(ge=0)] = 0.0
 
 
@@ -143,7 +145,7 @@ def _sequences(value: object) -> object:
         ]
     listed = [value] if isinstance(value, str) else [] if value is None else value
     texts = [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
-    ranges = re.findall(r"(\d{1,9})-(\d{1,9})[\d,-]*\]", " ".join(texts))
+    ranges = re.findall(r"(\d{1,9})-(\d{1,9})[\d,-]*\]", " ".join(text for text in texts if "[" in text))
     if sum(int(high) - int(low) for low, high in ranges) > 10 * MAX_RANGE:
         raise ValueError(f"the ranges stand for more than {10 * MAX_RANGE:,} names")
     return listed

@@ -80,8 +80,15 @@ Change = Callable[[JobStatus, Event], JobStatus]
 
 
 def _submit(status: JobStatus, event: Event) -> JobStatus:
-    fresh = JobStatus("submitted", attempt=event.attempt, host=event.host, submitted=event.at, script=event.script)
-    return replace(fresh, first_script=status.first_script or event.script, tries=status.tries + 1)
+    return JobStatus(
+        "submitted",
+        attempt=event.attempt,
+        host=event.host,
+        submitted=event.at,
+        script=event.script,
+        first_script=status.first_script or event.script,
+        tries=status.tries + 1,
+    )
 
 
 def _start(status: JobStatus, event: Event) -> JobStatus:
@@ -98,12 +105,18 @@ def _progress(status: JobStatus, event: Event) -> JobStatus:
 
 def _end(state: State) -> Change:
     def change(status: JobStatus, event: Event) -> JobStatus:
-        ended = replace(
-            _progress(status, event), state=state, ending=event.ending, code=event.code, reason=event.reason
+        reached = max(status.progress, event.progress or 0)
+        return replace(
+            status,
+            state=state,
+            progress=100 if state == "done" else 0 if state == "ready" else reached,
+            outputs=status.outputs | event.outputs,
+            ending=event.ending,
+            code=event.code,
+            reason=event.reason,
+            started=event.started or status.started,
+            ended=event.ended or event.at,
         )
-        started = event.started or status.started
-        progress = 100 if state == "done" else 0 if state == "ready" else ended.progress
-        return replace(ended, progress=progress, started=started, ended=event.ended or event.at)
 
     return change
 

@@ -111,6 +111,8 @@ def _refuse_bombs(text: str, file: str) -> None:
     sizes: dict[str, int] = {}  # how many values each anchor stands for
     total = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if not sizes and count < MAX_VALUES and isinstance(event, yaml.ScalarEvent):
+            continue  # the usual case: no anchor was met so far
         anchor = str(getattr(event, "anchor", None) or "")
         if isinstance(event, yaml.CollectionEndEvent):
             opened.pop()
@@ -123,7 +125,7 @@ def _refuse_bombs(text: str, file: str) -> None:
         endless = total > MAX_ALIASED or (alias and anchor in opened) or count > MAX_VALUES
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append(anchor)
-            sizes[anchor] = 1
+            sizes |= {anchor: 1} if anchor else {}
         if endless or len(opened) > MAX_DEPTH:
             what = "an alias that grows without end" if total > MAX_ALIASED or alias else "nested too deeply"
             what = f"more than {MAX_VALUES:,} values" if count > MAX_VALUES else what

@@ -14,24 +14,25 @@ BUDGET = 8 << 20  # bytes of one log read per look
 MAX_LINES = 10_000  # lines of one look that are looked at
 
 
-def make(folder: Path, launch: Launch) -> None:
+def make(folder: str, launch: Launch) -> None:
     """Make the attempt's folder under another name, then rename it: it is whole or not there, and made only once.
 
     Made again, it could lose the claim of a wrapper that has just taken it. `room` is what the wrapper renames to its
     record where the disk has no room for a new file.
     """
-    if folder.exists():
+    if os.path.exists(folder):
         return
-    part = folder.with_name(f".{folder.name}.part")
-    if part.exists():
+    part = f"{folder}.part"
+    if os.path.exists(part):
         shutil.rmtree(part)
-    for path in (folder.parent, part):
-        path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(os.path.dirname(folder), 0o700)
+    os.mkdir(part, 0o700)
     for name, text in {**launch.files, "room": ""}.items():
         write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():
-        target = part / "files" / name
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = f"{part}/files/{name}"
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         shutil.copy2(source, target)
     os.rename(part, folder)
 
@@ -50,29 +51,29 @@ def write(path: Path | str, text: str, sync: bool = False) -> None:
         os.close(descriptor)
 
 
-def take_claim(folder: Path) -> bool:
+def take_claim(folder: str) -> bool:
     """After this nobody else can run the attempt; False if somebody does already. Raises OSError on a full disk."""
     with suppress(FileExistsError, FileNotFoundError):
-        descriptor = os.open(folder / "claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(f"{folder}/claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.write(descriptor, b"engine\n")
         os.close(descriptor)
         return True
     return False
 
 
-def look(folder: Path) -> Folder:
+def look(folder: str) -> Folder:
     """What the folder says now. Raises FileNotFoundError if it is gone."""
     names, claim = os.listdir(folder), None
-    with suppress(OSError), open(folder / "claim", encoding="ascii", errors="replace", opener=_never_waiting) as file:
-        claim = file.read(1000)
+    with suppress(OSError), open(f"{folder}/claim", "rb", buffering=0, opener=_never_waiting) as file:
+        claim = file.read(1000).decode(errors="replace")
     return read_folder(names, claim)
 
 
-def show_log(log: Path, results: Path | None, name: str) -> None:
+def show_log(log: str, results: Path | None, name: str) -> None:
     """Link the log beside the workflow file, where JupyterLab can open it; no reason to fail where that cannot be."""
     if results is None:
         return
-    link = results / f"{name.replace('/', '_')}.log"
+    link = f"{results}/{name.replace('/', '_')}.log"
     with suppress(OSError):
         try:
             os.symlink(log, link)
@@ -92,8 +93,8 @@ def _never_waiting(path: str, flags: int) -> int:
 class Log:
     """A log that grows: each call to `news` reads on from where the last one stopped."""
 
-    def __init__(self, path: Path, pattern: str | None) -> None:
-        self.path, self.pattern = path, pattern
+    def __init__(self, folder: str, pattern: str | None) -> None:
+        self.path, self.outputs, self.pattern = f"{folder}/log", f"{folder}/outputs", pattern
         self._offset = 0
 
     def news(self) -> protocol.Report | None:
@@ -116,7 +117,7 @@ class Log:
         """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
         last = protocol.Report()
         with suppress(OSError):
-            with open(self.path.parent / "outputs", encoding="utf-8", errors="replace", opener=_never_waiting) as file:
+            with open(self.outputs, encoding="utf-8", errors="replace", opener=_never_waiting) as file:
                 lines = file.read().splitlines()
             if lines and lines[-1] == "# end":
                 last = protocol.report(lines)

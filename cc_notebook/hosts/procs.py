@@ -46,9 +46,9 @@ def members(attempts: Iterable[tuple[str, Claim | None]]) -> dict[str, list[Proc
     result: dict[str, list[Process]] = {}
     for token, claim in attempts:
         result[token] = []
-        if claim and claim.boot == boot:
-            if process(claim.pid) is None or _token(claim.pid) == token:  # else the pid is somebody else's session now
-                sessions[claim.pid] = token
+        # a living leader without the token is somebody else, who has the pid now
+        if claim and claim.boot == boot and (process(claim.pid) is None or _token(claim.pid) == token):
+            sessions[claim.pid] = token
     for found in _all():
         token = _token(found.pid)
         token = token if token in result else sessions.get(found.session, "")

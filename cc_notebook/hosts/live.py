@@ -1,0 +1,65 @@
+"""One attempt on this computer as its engine sees it: its folder, its wrapper, what is known of it so far."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cc_notebook.hosts.base import Attempt, Claim, Folder, Observation
+from cc_notebook.hosts.folder import Log
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """An attempt that has not ended. `kill_at` is when TERM becomes KILL; 0: nobody wants it dead."""
+
+    attempt: Attempt
+    folder: str
+    log: Log = field(init=False)
+    child: subprocess.Popen[bytes] | None = None
+    pidfd: int = -1
+    claim: Claim | None = None
+    cancelled: bool = False
+    kill_at: float = 0.0
+    launches: int = 0
+
+    def __post_init__(self) -> None:
+        self.log = Log(self.folder, self.attempt.pattern)
+
+    def spawn(self, shell: str, env: Mapping[bytes, bytes], place: int) -> int:
+        """Start the wrapper in a session of its own, with `place` as its standard input; its pid."""
+        self.launches += 1
+        log = os.open(f"{self.folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self.child = subprocess.Popen(
+                [shell, "job.sh"],
+                cwd=self.folder,
+                env={**env, b"CC_ATTEMPT": self.attempt.token.encode()},
+                stdin=place,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            os.close(log)
+        return self.child.pid
+
+    def seen(self, **what: object) -> Observation:
+        """An observation of this attempt."""
+        return Observation(self.attempt.job, self.attempt.number, **what)  # type: ignore[arg-type]  # its own fields
+
+    def recorded(self, folder: Folder) -> Observation:
+        """The end as the wrapper's record tells it."""
+        return self.seen(
+            claim=folder.claim,
+            started=self.time_of("claim") if folder.claim else None,
+            ending="cancelled" if self.cancelled else folder.ending,
+            code=folder.code,
+            ended=self.time_of(folder.record),
+            report=self.log.final(),
+        )
+
+    def time_of(self, name: str) -> float:
+        """When a file of the folder was made, by this computer's clock."""
+        return os.stat(f"{self.folder}/{name}").st_ctime
