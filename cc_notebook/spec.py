@@ -3,7 +3,7 @@
 It looks at no disk: what it must know of the place (which files exist, this machine's names) is handed in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from reprlib import repr
@@ -61,7 +61,7 @@ def check(document: yamltext.Document, name: str, place: Place, strict: bool = F
     }
     edges = _edges(document, flow, {*jobs, *broken})
     jobs = {n: job if n in broken else _with_script(document, job, place) for n, job in jobs.items()}
-    _check_names(document, jobs, flow.params)
+    _check_names(document, jobs, edges, flow.params)
     for key, value in (flow.model_extra or {}).items():
         _check_word(document, key, value)
     if document.problems:
@@ -212,18 +212,26 @@ def _with_script(document: yamltext.Document, job: Job, place: Place) -> Job:
     return job
 
 
-def _check_names(document: yamltext.Document, jobs: Mapping[str, Job], params: Mapping[str, Any]) -> None:
-    """Every `{name}` in args, env and params must be an attribute, a param or an output of a job."""
+def _check_names(
+    document: yamltext.Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edge], params: Mapping[str, Any]
+) -> None:
+    """Every `{name}` in args, env and params must be an attribute, a param or an output of a job that ends before."""
     common = {*Job.model_fields, *params, "params"}
+    parents, _ = graph.relatives(jobs, (edge for edge in edges if edge[0] in jobs and edge[1] in jobs))
     for job in jobs.values():
         texts = [("args", index, text) for index, text in enumerate(job.args)]
         texts += [(word, key, text) for word in ("env", "params") for key, text in getattr(job, word).items()]
         for word, key, text in texts:
             for name in template.names(text):
                 known = {*common, *(job.model_extra or {}), *job.params}
-                if name in known or any(head in known or head in jobs for head in template.heads(name)):
+                if name in known or any(head in known for head in template.heads(name)):
+                    continue
+                where = ("workflow", "nodes", job.name, word, key)
+                if other := next((head for head in template.heads(name) if head in jobs), None):
+                    if other not in graph.reach(parents[job.name], parents):
+                        message = f"job '{job.name}': {{{name}}} is an output of '{other}', which may end later"
+                        document.problem(where, message, f"add the dependency '{other}, {job.name}'")
                     continue
                 near = did_you_mean(name, known) if len(document.problems) < MAX_PROBLEMS else ""
                 hint = near or "write {{ and }} for braces"
-                where = ("workflow", "nodes", job.name, word, key)
                 document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import need, until, write
+from conftest import ended, need, until, write
 
 from cc_notebook import Workflow, runs
 from cc_notebook.hosts.base import job_folder
@@ -276,3 +276,14 @@ def test_a_damaged_run_does_not_stand_in_the_way(folder, cc, store):
     for run in (first, second):
         shown = cc("show", run)
         assert shown.returncode == 2 and "Traceback" not in shown.stderr
+
+
+def test_job_that_removes_its_own_folder_is_ended_before_it_is_lost(folder):
+    """Nothing of an attempt goes on unseen: a try that follows never runs beside it."""
+    flow = Workflow(name="w")
+    flow.add_job("a", exec='echo $$ >> pids; rm -rf "$CC_JOB_DIR"; sleep 60', retry=1)
+    run = flow.run().wait(60)
+    assert run.state == "failed" and run.status("a")["attempt"] == 2
+    assert "folder is gone" in run.status("a")["reason"]
+    for pid in (folder / "pids").read_text().split():
+        assert ended(pid)

@@ -824,3 +824,11 @@ def test_schema_refuses_what_the_program_refuses(case):
     jsonschema = pytest.importorskip("jsonschema")
     value = yaml.safe_load(ONE_ERROR[case][0])
     assert not jsonschema.Draft202012Validator(spec.schema()).is_valid(value)
+
+
+def test_an_output_needs_a_dependency():
+    """What names the output of a job that need not end before is told the dependency that is missing."""
+    nodes = "workflow:\n  nodes:\n    a: {exec: x}\n    b: {exec: x}\n    c: {exec: x, args: ['{a.rows}']}\n"
+    (problem,) = problems(nodes + "  dependencies: ['b, c']\n")
+    assert (problem.line, problem.column) == (5, 25) and "'a, c'" in problem.hint
+    assert parse(nodes + "  dependencies: ['a, b, c']\n").jobs["c"].args == ("{a.rows}",)

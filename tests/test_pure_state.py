@@ -6,11 +6,13 @@ import sys
 from dataclasses import replace
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cc_notebook import control, graph
 from cc_notebook.errors import BugError
+from cc_notebook.model import Job
 from cc_notebook.state import Event, JobStatus, RunState, apply
 
 ALIVE = ("submitted", "running")
@@ -386,3 +388,25 @@ def test_wide_graphs_are_fast():
     edges = [edge for left, right in itertools.pairwise(layers) for edge in itertools.product(left, right)]
     names = list(itertools.chain(*layers))
     assert graph.order(names, edges) == names
+
+
+@pytest.mark.parametrize(
+    ("on", "ending", "code", "expected"),
+    [
+        ("[9]", "exit", 9, "retry"),
+        ("[9]", "signal", 9, "fail"),
+        ("[signal]", "signal", 9, "retry"),
+        ("[failed]", "exit", 1, "retry"),
+        ("[node_fail]", "lost", None, "retry"),
+        ("[timeout]", "exit", 1, "fail"),
+        ("[]", "timeout", None, "retry"),
+        ("[]", "exit", 0, "done"),
+        ("[]", "cancelled", None, "cancel"),
+    ],
+)
+def test_verdict_on_an_ending(on, ending, code, expected):
+    """`retry.on` names endings by words and exit codes by numbers; a signal's number is no exit code."""
+    job = Job.model_validate({"exec": "x", "retry": {"max": 1, "on": yaml.safe_load(on)}})
+    status = JobStatus("running", attempt=1, tries=1)
+    assert control.verdict(job, status, ending, code, cancelled=False) == expected
+    assert control.verdict(job, status, ending, code, cancelled=True) == expected.replace("retry", "fail")
