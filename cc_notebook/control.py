@@ -144,12 +144,27 @@ def verdict(job: Job, status: JobStatus, ending: str, code: int | None, cancelle
     return "retry" if wanted and not cancelled and status.tries <= job.retry.max else "fail"
 
 
-def reason(job: Job, ending: str, code: int | None) -> str:
-    """What an ending means, in words."""
+def reason(job: Job, ending: str, code: int | None, error: Mapping[str, object]) -> str:
+    """What an ending means, in words; `error` is a notebook's, see protocol.Report."""
     limit = f" of {job.limit:g} s" if job.limit else ""
     killed = " (perhaps out of memory)" if code == 9 else ""
     told = {"exit": f"exit code {code}", "signal": f"signal {code}{killed}", "cancelled": BY_USER}
-    return (told | {"timeout": f"the time limit{limit} was reached"}).get(ending, ending)
+    words = (told | {"timeout": f"the time limit{limit} was reached"}).get(ending, ending)
+    cell = f"cell {error['cell']}" if error.get("cell") else ""
+    if error and ending == "exit":
+        return f"{cell}: " * bool(cell) + f"{error.get('name')}: {error.get('message')}"[:500]
+    return f"{words}, in {cell}" if cell else words
+
+
+def ending(run: RunState, plan: Plan) -> Event:
+    """The end of a run in which nothing runs and nothing can start any more."""
+    failed = [name for name, status in run.jobs.items() if status.state == "failed"]
+    cancelled = run.counts().get("cancelled", 0)
+    left = sum(run.jobs[name].state == "ready" for name in plan.blocked)
+    blocked = f", {left} not run because of it" if left else ""
+    reason = ", ".join(failed[:5]) if failed else f"{cancelled} cancelled" if cancelled else ""
+    state = "failed" if failed else "cancelled" if cancelled else "done"
+    return Event("end", state=state, reason=reason + blocked)
 
 
 def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan) -> tuple[Event, list[str]]:

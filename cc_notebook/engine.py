@@ -22,7 +22,7 @@ from cc_notebook import control, hosts, payload
 from cc_notebook.errors import InputError, ResourceError
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
-from cc_notebook.launching import Launcher, scheduler
+from cc_notebook.launching import prepare, scheduler
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import Request, now
@@ -39,7 +39,6 @@ class Engine:
         self.folder, self.spec = folder, Run(folder).spec
         self.jobs = self.spec.workflow.jobs
         self.choose = scheduler(self.spec.workflow.scheduler, self.spec.folder)
-        self.launcher = Launcher(self.spec)
         self.journal = Journal(folder / "events.jsonl")
         self.state = RunState(self.jobs)
         for event in Reader(folder / "events.jsonl").new():
@@ -168,10 +167,10 @@ class Engine:
 
     def _take(self, seen: Observation, status: JobStatus) -> None:
         name, number, job = seen.job, seen.number, self.jobs[seen.job]
-        if seen.claim and status.state == "submitted":
+        if seen.claim and seen.claim.pid and status.state == "submitted":
             native = f"{seen.claim.pid}@{seen.claim.host}"
             self._emit(Event("start", job=name, attempt=number, native_id=native, started=_stamp(seen.started)))
-        progress = seen.report.progress
+        progress, step = seen.report.progress, seen.report.step
         new = {key: value for key, value in seen.report.outputs.items() if status.outputs.get(key, seen) != value}
         if seen.ending:
             kind = control.verdict(job, status, seen.ending, seen.code, self.state.cancelled)
@@ -184,26 +183,24 @@ class Engine:
                     attempt=number,
                     progress=progress,
                     outputs=new,
+                    step=step,
+                    error={} if kind == "done" else seen.report.error,
                     ended=_stamp(seen.ended),
                     ending=seen.ending,
                     code=seen.code,
-                    reason="" if kind == "done" else seen.reason or control.reason(job, seen.ending, seen.code),
+                    reason=""
+                    if kind == "done"
+                    else seen.reason or control.reason(job, seen.ending, seen.code, seen.report.error),
                 )
             )
         elif self.state.jobs[name].state == "running" and ((progress or 0) > status.progress or new):
-            self._emit(Event("progress", job=name, attempt=number, progress=progress, outputs=new))
+            self._emit(Event("progress", job=name, attempt=number, progress=progress, outputs=new, step=step))
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""
         if self.state.ended or self.alive or self._later or self.plan.to_skip or any(self.plan.runnable.values()):
             return
-        failed = [name for name, status in self.state.jobs.items() if status.state == "failed"]
-        cancelled = self.state.counts().get("cancelled", 0)
-        left = sum(self.state.jobs[name].state == "ready" for name in self.plan.blocked)
-        blocked = f", {left} not run because of it" if left else ""
-        reason = ", ".join(failed[:5]) if failed else f"{cancelled} cancelled" if cancelled else ""
-        state = "failed" if failed else "cancelled" if cancelled else "done"
-        self._emit(Event("end", state=state, reason=reason + blocked))
+        self._emit(control.ending(self.state, self.plan))
 
     # ---- starting -----------------------------------------------------------------------------------------------
 
@@ -264,7 +261,7 @@ class Engine:
     def _prepare(self, name: str, number: int) -> tuple[Launch, str]:
         named = {*self.plan.parents[name], *payload.jobs_named(self.jobs[name], self.jobs)}
         outputs = {other: self.state.jobs[other].outputs for other in named if self.state.jobs[other].outputs}
-        return self.launcher.prepare(self.jobs[name], number, outputs)
+        return prepare(self.spec, self.jobs[name], number, outputs)
 
     def _start(self) -> None:
         for name, launch in list(self._to_start.items()):

@@ -16,6 +16,11 @@ def clean(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
+def plain(text: str) -> str:
+    """A traceback without the colours that IPython writes into it."""
+    return clean(re.sub(r"\x1b\[[0-9;]*m", "", text))
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong in a workflow file: `file:line:column: what; hint` (line and column from 1)."""

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from cc_notebook.units import memory_bytes, seconds
+
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
 Ending = Literal["failed", "exit", "signal", "timeout", "node_fail", "lost", "restarted", "start"]
@@ -16,8 +18,6 @@ MARKERS = ("start", "end")  # need not be declared; without a script they are in
 MAX_NAME = 200
 MAX_RANGE = 10_000  # names that one `j[0-9999]` stands for
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|\x00-\x1f\x7f-\x9f\u061c\u200b-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
 
 
@@ -54,24 +54,6 @@ def _range(part: str) -> list[str]:
             raise ValueError(f"[{piece}] stands for more than {MAX_RANGE:,} names")
         names += [f"{match[1]}{n:0{len(low)}d}{match[3]}" for n in range(int(low), int(high or low) + 1)]
     return names
-
-
-def seconds(value: object) -> object:
-    """`90`, `"10m"`, `"mm:ss"`, `"hh:mm:ss"` or `"d-hh:mm:ss"` as seconds; anything else unchanged."""
-    text = value.strip() if isinstance(value, str) else ""
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text):
-        return float(match[1]) * _UNITS[match[2]]
-    if match := re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text):
-        days, hours, minutes, secs = (int(part or 0) for part in match.groups())
-        return float(((days * 24 + hours) * 60 + minutes) * 60 + secs)
-    return value
-
-
-def memory_bytes(value: object) -> object:
-    """`"4G"`, `"500MB"` or a number of bytes as bytes; anything else unchanged."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])i?b?", value.strip().lower())):
-        return int(float(match[1]) * _BYTES[match[2]])
-    return value
 
 
 def _progress(value: object) -> object:
@@ -165,6 +147,8 @@ class Job(BaseModel):
     env: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar] = {}
     params: dict[str, Any] = {}
     venv: str | None = None
+    kernel: str | None = None
+    cell_timeout: Time | None = None
     label: str | None = None
     shape: str | None = None
     style: str | None = None
@@ -197,6 +181,11 @@ class Job(BaseModel):
         if "script" in result and "exec" in result:
             raise ValueError("script and exec cannot both be given: a job runs one of them")
         return result
+
+    @property
+    def notebook(self) -> bool:
+        """True if the job is a notebook."""
+        return bool(self.script and self.script.endswith(".ipynb"))
 
     @property
     def instant(self) -> bool:

@@ -10,6 +10,8 @@ from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Attempt, job_folder
 from cc_notebook.model import Job
 
+CONDA_RUN = ("run", "--no-capture-output", "-n")
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -18,6 +20,7 @@ class Surroundings:
     run: str
     folder: str
     python: str
+    results: str = ""  # where executed notebooks are shown, if that is on this machine
     shebang: str = ""  # the script's first line without '#!'
     venv_is_folder: bool = True
     values: Mapping[str, object] = field(default_factory=dict)
@@ -48,7 +51,10 @@ def jobs_named(job: Job, jobs: Mapping[str, Job]) -> set[str]:
 
 def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:
     """The small files of the attempt's folder. Raises InputError for a name in braces that stands for nothing."""
-    result = {"spec.json": json.dumps({"run": around.run, "job": job.name, "attempt": attempt.number, **note})}
+    spec = {"run": around.run, "job": job.name, "attempt": attempt.number, **note, "params": _params(job, around)}
+    if job.notebook:
+        spec |= {"kernel": job.kernel, "cell_timeout": job.cell_timeout, "kernel_python": _venv_python(job, around)}
+    result = {"spec.json": json.dumps(spec)}
     if job.exec is not None:
         result["exec.sh"] = job.exec + "\n"
     result["job.sh"] = _script(job, attempt, around)
@@ -56,7 +62,8 @@ def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, o
 
 
 def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:
-    settings = {"CC_RUN": around.run, "CC_JOB": job.name, "CC_ATTEMPT": attempt.token, "CC_WORKFLOW_DIR": around.folder}
+    settings = {"CC_RUN": around.run, "CC_JOB": job.name, "CC_ATTEMPT": attempt.token}
+    settings |= {"CC_WORKFLOW_DIR": around.folder, "CC_RESULTS_DIR": around.results}
     own = [f"export {key}={shlex.quote(_text(job, value, around))}" for key, value in job.env.items()]
     lines = [f"# attempt {attempt.number} of a job of run {around.run}, written by cc-notebook; see wrapper.sh"]
     lines += [f"export {key}={shlex.quote(value)}" for key, value in settings.items() if value]
@@ -82,13 +89,27 @@ def _command(job: Job, around: Surroundings) -> Sequence[str]:
     else:
         path = job.script or ""
         script = shlex.quote(path if path.startswith(("/", "./")) else f"./{path}")
+        if job.notebook:
+            return [shlex.quote(around.python), '"${PWD%/*/*}/notebook.py"', script]
         if path.endswith(".py"):
             command = ["python" if job.venv else shlex.quote(around.python), script]
         else:
             command = [*(shlex.quote(word) for word in shlex.split(around.shebang) or ["sh"]), script]
     if job.venv and not around.venv_is_folder:
-        command = ['"${CONDA_EXE:-conda}"', "run", "--no-capture-output", "-n", shlex.quote(job.venv), *command]
+        command = ['"${CONDA_EXE:-conda}"', *CONDA_RUN, shlex.quote(job.venv), *command]
     return [*command, *words]
+
+
+def _venv_python(job: Job, around: Surroundings) -> Sequence[str]:
+    """What starts the Python in which a notebook's kernel runs; empty: the one that its kernelspec names."""
+    if not job.venv:
+        return []
+    return ["python"] if around.venv_is_folder else ["conda", *CONDA_RUN, job.venv, "python"]
+
+
+def _params(job: Job, around: Surroundings) -> dict[str, object]:
+    """The job's own params with their values."""
+    return {key: _value(job, value, around) for key, value in job.params.items()}
 
 
 def _venv(job: Job, around: Surroundings) -> list[str]:
@@ -101,7 +122,11 @@ def _venv(job: Job, around: Surroundings) -> list[str]:
 
 
 def _text(job: Job, value: object, around: Surroundings) -> str:
+    return template.as_text(_value(job, value, around))
+
+
+def _value(job: Job, value: object, around: Surroundings) -> object:
     try:
-        return template.as_text(template.render(value, around.values))
+        return template.render(value, around.values)
     except template.UnknownName as error:
         raise InputError(f"job '{job.name}': {{{error.args[0]}}} has no value (in {value!r})") from None

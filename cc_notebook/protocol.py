@@ -13,15 +13,20 @@ MARK = b"# cloudmesh "
 MAX_LINE = 4096
 MAX_KEYS = 1000
 MAX_DEPTH = 50  # of a value; what is nested deeper stays text
-_RESERVED = ("status", "progress", "pid")
+_RESERVED = ("status", "progress", "pid", "step")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last progress (0-100, None if none was reported) and the last value of each output key."""
+    """The last progress (0-100, None if none was reported) and the last value of each output key.
+
+    Of a notebook also `step`, the last executed cell as `7/36`, and `error`, see notebook.py.
+    """
 
     progress: int | None = None
     outputs: dict[str, object] = field(default_factory=dict)
+    step: str = ""
+    error: dict[str, object] = field(default_factory=dict)
 
 
 def value(text: str) -> object:
@@ -51,6 +56,7 @@ def report(lines: Iterable[str], pattern: str | None = None) -> Report:
     """Read protocol lines, and those that match `pattern`; without one also bare `key=value` lines, as in `outputs`."""
     progress: int | None = None
     outputs: dict[str, object] = {}
+    step = ""
     matcher = compiled(pattern) if pattern else None
     for line in lines:
         if matcher and not line.startswith(MARK.decode()):
@@ -62,9 +68,19 @@ def report(lines: Iterable[str], pattern: str | None = None) -> Report:
             key, equals, text = word.partition("=")
             if key == "progress":
                 progress = percent(text) if percent(text) is not None else progress
+            elif key == "step":
+                step = text[:20]
             elif equals and key.isidentifier() and key not in _RESERVED and (key in outputs or len(outputs) < MAX_KEYS):
                 outputs[key] = value(text)
-    return Report(progress, outputs)
+    return Report(progress, outputs, step)
+
+
+def failure(text: str) -> dict[str, object]:
+    """The known fields of a notebook's `error.json`; empty if it is none."""
+    found = value(text)
+    known = {"cell": int, "cells": int, "name": str, "message": str, "source": str, "traceback": str}
+    fields = found if isinstance(found, dict) else {}
+    return {key: fields[key] for key, kind in known.items() if isinstance(fields.get(key), kind)}
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,6 @@ Readers only read events; nothing here changes a run but by a request that its e
 """
 
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
-from cc_notebook.store import ID_TIME, Request, home, rename, write_new
+from cc_notebook.store import ID_TIME, Ask, Request, home, new_request, rename, write_new
 
 PACKAGE = Path(__file__).parent
 
@@ -37,6 +36,7 @@ def create(spec: RunSpec) -> "Run":
             path.mkdir(mode=0o700)
         write(part / "engine.log", "")
         write(part / "stub" / "cc_notebook.py", (PACKAGE / "report.py").read_text())
+        write(part / "notebook.py", (PACKAGE / "notebook.py").read_text())
         write(part / "wrapper.sh", (PACKAGE / "hosts" / "wrapper.sh").read_text())
         os.mkfifo(part / "bell", 0o600)
         write_new(part / "run.json", spec.model_dump_json())
@@ -243,7 +243,7 @@ class Run:
             )
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
-    def _ask(self, kind: str, jobs: Sequence[str] = (), new_state: str = "") -> Self:
+    def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "") -> Self:
         for job in jobs:
             self._known(job)
         ended = self.refresh().ended
@@ -251,12 +251,12 @@ class Run:
             if (ended, kind) == ("cancelled", "cancel"):
                 return self
             raise InputError(f"run {self.id} has ended already ({ended})")
-        request = Request(kind, tuple(jobs), new_state)
-        data = {"type": kind, "jobs": list(jobs), "state": new_state}
-        write_new(self.folder / "requests" / f"{request.id}.json", json.dumps(data))
+        request = new_request()
+        asked = Request(type=kind, jobs=tuple(jobs), state=new_state)
+        write_new(self.folder / "requests" / f"{request}.json", asked.model_dump_json())
         if not _ring(self.folder / "bell", b"!"):
             start_engine(self)
-        self._answer(request.id)
+        self._answer(request)
         return self
 
     def _answer(self, request: str) -> None:

@@ -15,8 +15,8 @@ from cc_notebook import graph, template, yamltext
 from cc_notebook.errors import MAX_PROBLEMS, SpecError, did_you_mean
 from cc_notebook.model import MARKERS, File, Flow, Host, Job, Resources, Retry, Workflow
 
-SUFFIXES = (".sh", ".py")
-LATER = ("foreach", "matrix", "exclude", "include", "when", "repeat", "workflow", "kernel", "kernel_gateway")
+SUFFIXES = (".sh", ".py", ".ipynb")
+LATER = ("foreach", "matrix", "exclude", "include", "when", "repeat", "workflow", "kernel_gateway")
 RUNTIME = ("created", "modified", "instance", "pid", "number", "parent", "label_format", "format")  # cloudmesh-cc saved
 HERE = frozenset({"", "local", "localhost", "127.0.0.1", "::1"})
 
@@ -158,6 +158,8 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
             document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
         elif word not in RUNTIME and (near or strict):
             document.problem((*path, word), unknown, near or "--strict allows none")
+    if job.notebook and job.args:
+        document.problem((*path, "args"), f"job '{key}' is a notebook, which has no args", "use 'params:'")
     if job.name not in ("", key):
         message = f"the name '{job.name}' differs from its key '{key}'"
         document.problem((*path, "name"), message, f"write 'name: {key}' or leave the line out")
@@ -202,10 +204,8 @@ def _with_script(document: yamltext.Document, job: Job, place: Place) -> Job:
         if job.name not in MARKERS:
             hint = f"add 'script:' or 'exec:', or put {beside[0]} beside the workflow file"
             document.problem(path, f"job '{job.name}' has nothing to run", hint)
-    elif job.script and job.script.endswith(".ipynb"):
-        document.problem(path, "notebooks are not part of this version", "use a .sh or .py script")
     elif job.script and not job.script.endswith(SUFFIXES):
-        document.problem(path, f"'{job.script}' is no .sh or .py file", "run other programs by 'exec:'")
+        document.problem(path, f"'{job.script}' is no .sh, .py or .ipynb file", "run other programs by 'exec:'")
     elif job.script and not place.exists(job.script):
         hint = "put it beside the workflow file or correct the name"
         document.problem(path, f"job '{job.name}': the script '{job.script}' does not exist", hint)

@@ -1,7 +1,7 @@
 """How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from cc_notebook.errors import BugError
@@ -23,6 +23,8 @@ class Event:
     attempt: int = 0
     progress: int | None = None
     outputs: dict[str, object] = field(default_factory=dict)
+    step: str = ""  # the last executed cell of a notebook, as 7/36
+    error: dict[str, object] = field(default_factory=dict)  # of a notebook, see protocol.Report
     host: str = ""
     native_id: str = ""
     started: str = ""  # by the resource's clock
@@ -55,6 +57,8 @@ class JobStatus:
     host: str = ""
     native_id: str = ""
     outputs: dict[str, object] = field(default_factory=dict)
+    step: str = ""
+    error: dict[str, object] = field(default_factory=dict)
     ending: str = ""
     code: int | None = None
     reason: str = ""
@@ -68,7 +72,7 @@ class JobStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, ready for JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return asdict(self)
 
     @property
     def changed(self) -> bool:
@@ -100,7 +104,7 @@ def _start(status: JobStatus, event: Event) -> JobStatus:
 
 def _progress(status: JobStatus, event: Event) -> JobStatus:
     progress = max(status.progress, event.progress or 0)
-    return replace(status, progress=progress, outputs=status.outputs | event.outputs)
+    return replace(status, progress=progress, outputs=status.outputs | event.outputs, step=event.step or status.step)
 
 
 def _end(state: State) -> Change:
@@ -111,6 +115,8 @@ def _end(state: State) -> Change:
             state=state,
             progress=100 if state == "done" else 0 if state == "ready" else reached,
             outputs=status.outputs | event.outputs,
+            step=event.step or status.step,
+            error=event.error,
             ending=event.ending,
             code=event.code,
             reason=event.reason,

@@ -6,9 +6,11 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel
 
 from cc_notebook.errors import InputError, ResourceError
 from cc_notebook.hosts.base import job_folder
@@ -17,26 +19,26 @@ from cc_notebook.hosts.folder import write
 ID_TIME = 21  # characters of a run's id that tell when it was made
 
 
-@dataclass(frozen=True)
-class Request:
-    """What somebody asks of a run: `cancel`, `pause`, `resume`, `retry` or `mark`, for `jobs` (empty: all)."""
+Ask = Literal["cancel", "pause", "resume", "retry", "mark"]
 
-    type: str
+
+class Request(BaseModel, frozen=True):
+    """What somebody asks of a run, for `jobs` (empty: all); `state` is the new one of a mark by hand."""
+
+    type: Ask
     jobs: tuple[str, ...] = ()
     state: str = ""
-    id: str = field(default_factory=lambda: f"{time.time_ns()}-{secrets.token_hex(4)}")
 
     @classmethod
-    def read(cls, path: Path) -> "Request":
+    def read(cls, path: Path) -> Self:
         """A request from its file. Raises InputError if it is none."""
         try:
-            data = json.loads(path.read_bytes())
-            known = data["type"] in ("cancel", "pause", "resume", "retry", "mark")
-            if not known or (data["type"] == "mark" and not data["jobs"]):
-                raise ValueError(data["type"])
-            return cls(data["type"], tuple(map(str, data["jobs"])), str(data["state"]), path.stem)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path.name} is no request: {error}") from None
+            found = cls.model_validate_json(path.read_bytes())
+        except ValueError as error:
+            raise InputError(f"{path.name} is no request: {str(error).splitlines()[-1].strip()}") from None
+        if found.type == "mark" and not found.jobs:
+            raise InputError(f"{path.name} is no request: it names no job")
+        return found
 
 
 def home() -> Path:
@@ -93,6 +95,11 @@ def new_id(name: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40].lstrip("-") or "workflow"
     moment = datetime.now(UTC)
     return f"{safe}-{moment:%Y%m%d-%H%M%S}-{moment.microsecond:05x}"
+
+
+def new_request() -> str:
+    """A fresh request id; in the order of time."""
+    return f"{time.time_ns()}-{secrets.token_hex(4)}"
 
 
 def register(name: str, path: Path) -> None:

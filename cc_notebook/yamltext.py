@@ -28,9 +28,18 @@ class _Loader(_Base):  # type: ignore[misc]  # the C loader where PyYAML has one
     }
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
-        """A key is the text as it is typed: `010`, `1.50` and `on` are names."""
+        """A key is the text as it is typed: `010`, `1.50` and `on` are names. The same one twice is a problem."""
+        seen: dict[str, Any] = {}
+        for key, _ in node.value:
+            told = "a list or mapping cannot be a key", "write a plain word before the colon"
+            if isinstance(key, yaml.ScalarNode):
+                if (first := seen.setdefault(key.value, key)) is key:
+                    continue
+                hint = f"the first is in line {first.start_mark.line + 1}: rename or remove one"
+                told = f"the key '{key.value}' is there twice", hint
+            self.problems.append(Problem(self.file, key.start_mark.line + 1, key.start_mark.column + 1, *told))
         self.flatten_mapping(node)
-        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+        return {str(key.value): self.construct_object(value, deep=deep) for key, value in node.value}
 
 
 for _tag, _pattern, _first in (  # those of YAML 1.2: `yes`, `12:30`, `010` and dates are words
@@ -77,20 +86,19 @@ def read(text: str | bytes, file: str) -> Document:
     """Parse one YAML document. Raises SpecError with every syntax problem, equal key and alias bomb found."""
     plain = _decode(text, file)
     loader = _Loader(plain)
+    loader.file, loader.problems = file, []
     try:
         _refuse_bombs(plain, file)
         node = loader.get_single_node()
-        document = Document(file, None, node)
-        _check_keys(document)
-        document.value = loader.construct_document(node) if node and not document.problems else None
+        document = Document(file, loader.construct_document(node) if node else None, node)
     except yaml.YAMLError as error:
-        raise SpecError([_explain(error, plain, file)]) from None
+        raise SpecError([*loader.problems, _explain(error, plain, file)]) from None
     except ValueError as error:
         raise SpecError([Problem(file, 1, 1, f"a value cannot be read: {error}", "put it in quotes")]) from None
     finally:
         loader.dispose()
-    if document.problems:
-        raise SpecError(document.problems)
+    if loader.problems:
+        raise SpecError(loader.problems)
     return document
 
 
@@ -131,26 +139,6 @@ def _refuse_bombs(text: str, file: str) -> None:
             what = f"more than {MAX_VALUES:,} values" if count > MAX_VALUES else what
             line, column = event.start_mark.line + 1, event.start_mark.column + 1  # type: ignore[union-attr]
             raise SpecError([Problem(file, line, column, f"this is {what}", "write the values out, one by one")])
-
-
-def _check_keys(document: Document) -> None:
-    stack = [document.node] if document.node else []
-    while stack:
-        node = stack.pop()
-        if isinstance(node, yaml.SequenceNode):
-            stack += node.value
-        elif isinstance(node, yaml.MappingNode):
-            seen: dict[str, tuple[int, int]] = {}
-            for key, value in node.value:
-                line, column = place = key.start_mark.line + 1, key.start_mark.column + 1
-                if not isinstance(key, yaml.ScalarNode):
-                    message, hint = "a list or mapping cannot be a key", "write a plain word before the colon"
-                    document.problems.append(Problem(document.file, line, column, message, hint))
-                elif seen.setdefault(key.value, place) != place:
-                    message = f"the key '{key.value}' is there twice"
-                    hint = f"the first is in line {seen[key.value][0]}: rename or remove one"
-                    document.problems.append(Problem(document.file, line, column, message, hint))
-                stack.append(value)
 
 
 def _explain(error: yaml.YAMLError, text: str, file: str) -> Problem:

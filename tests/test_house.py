@@ -24,8 +24,8 @@ MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
 FLOORS = {
-    "inside": "report",  # works alone, copied beside a job
-    "pure": "errors model spec yamltext graph control state protocol template options labels",
+    "inside": "report notebook",  # each works alone, copied beside a job
+    "pure": "errors units model spec yamltext graph control state protocol template options labels",
     "edges": "hosts queues payload journal store",
     "engine": "engine runs launching",
     "faces": "__init__ __main__ workflow save views cli client",
@@ -45,7 +45,7 @@ UPWARD: dict[tuple[str, str], str] = {
 # Modules that are still too long, each with its present size and the reason. Lower the number, never raise it.
 LONG: dict[str, tuple[int, str]] = {
     "cli": (229, "fourteen commands, each a few lines and its options"),
-    "engine": (282, "one class that owns a run's loop; what it decides is in control already"),
+    "engine": (279, "one class that owns a run's loop; what it decides is in control already"),
     "runs": (246, "Run is what every face calls: sixteen short methods"),
     "workflow": (220, "the article's Workflow and Job with their signatures"),
 }

@@ -299,6 +299,8 @@ def seen(item, name):
         ("exec: x, params: {n: 1, l: [1, 2], d: {k: v}}", "params", {"n": 1, "l": [1, 2], "d": {"k": "v"}}),
         ("exec: x, parameters: {n: 1}", "params", {"n": 1}),
         ("script: s.sh, venv: ~/env", "venv", "~/env"),
+        ("script: s.ipynb, kernel: python3", "kernel", "python3"),
+        ("script: s.ipynb, cell_timeout: 10m", "cell_timeout", 600),
         ("exec: x, label: '{name}'", "label", "{name}"),
         ("exec: x, shape: diamond", "shape", "diamond"),
         ("exec: x, style: ''", "style", ""),
@@ -329,7 +331,7 @@ def seen(item, name):
 def test_every_attribute_is_read(attributes, name, expected):
     """Each attribute of a job arrives with its value, in each way it can be written."""
     nodes = f"{{a: {{{attributes}}}, start: , end: }}"
-    flow = parse(f"workflow: {{nodes: {nodes}}}", files=("s.sh", "./s.sh"), strict=True)
+    flow = parse(f"workflow: {{nodes: {nodes}}}", files=("s.sh", "./s.sh", "s.ipynb"), strict=True)
     assert seen(flow.jobs["a"], name) == expected
 
 

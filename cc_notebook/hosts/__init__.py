@@ -34,13 +34,17 @@ def settings(spec: model.RunSpec, job: model.Job) -> model.Host:
     return spec.workflow.hosts.get(job.host, model.Host())
 
 
+def results(spec: model.RunSpec) -> str:
+    """The folder beside the workflow where logs and executed notebooks of a run can be opened."""
+    return f"{spec.folder}/{spec.workflow.name}-runs/{spec.run}"
+
+
 def make(spec: model.RunSpec, folder: Path, name: str) -> Host:
     """The host of this name for one run."""
     most = spec.max_parallel or spec.workflow.max_parallel
     if name == "local":
         env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
-        results = Path(spec.folder) / f"{spec.workflow.name}-runs" / spec.run
-        return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, results)
+        return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, Path(results(spec)))
     job = next(job for job in spec.workflow.jobs.values() if name_of(job) == name)
     host = settings(spec, job)
     user, address = job.user or host.user, host.address or job.host

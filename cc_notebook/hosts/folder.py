@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from cc_notebook import protocol
@@ -63,10 +64,8 @@ def take_claim(folder: str) -> bool:
 
 def look(folder: str) -> Folder:
     """What the folder says now. Raises FileNotFoundError if it is gone."""
-    names, claim = os.listdir(folder), None
-    with suppress(OSError), open(f"{folder}/claim", "rb", buffering=0, opener=_never_waiting) as file:
-        claim = file.read(1000).decode(errors="replace")
-    return read_folder(names, claim)
+    names = os.listdir(folder)
+    return read_folder(names, _text(f"{folder}/claim") if "claim" in names else None)
 
 
 def show_log(log: str, results: Path | None, name: str) -> None:
@@ -90,11 +89,18 @@ def _never_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _text(path: str) -> str:
+    """A small file's text, empty where there is none."""
+    with suppress(OSError), open(path, "rb", opener=_never_waiting) as file:
+        return file.read(CHUNK).decode(errors="replace")
+    return ""
+
+
 class Log:
     """A log that grows: each call to `news` reads on from where the last one stopped."""
 
     def __init__(self, folder: str, pattern: str | None) -> None:
-        self.path, self.outputs, self.pattern = f"{folder}/log", f"{folder}/outputs", pattern
+        self.path, self.folder, self.pattern = f"{folder}/log", folder, pattern
         self._offset = 0
 
     def news(self) -> protocol.Report | None:
@@ -116,14 +122,11 @@ class Log:
     def final(self) -> protocol.Report:
         """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
         last = protocol.Report()
-        with suppress(OSError):
-            with open(self.outputs, encoding="utf-8", errors="replace", opener=_never_waiting) as file:
-                lines = file.read().splitlines()
-            if lines and lines[-1] == "# end":
-                last = protocol.report(lines)
-                if not self.pattern:
-                    return last
-        while (more := self.news()) is not None:
+        lines = _text(f"{self.folder}/outputs").splitlines()
+        whole = lines[-1:] == ["# end"]
+        if whole:
+            last = protocol.report(lines)
+        while (not whole or self.pattern) and (more := self.news()) is not None:
             progressed = more.progress if more.progress is not None else last.progress
-            last = protocol.Report(progressed, last.outputs | more.outputs)
-        return last
+            last = protocol.Report(progressed, last.outputs | more.outputs, more.step or last.step)
+        return replace(last, error=error) if (error := protocol.failure(_text(f"{self.folder}/error.json"))) else last

@@ -9,11 +9,12 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cc_notebook import protocol
 from cc_notebook.errors import UnavailableError
+from cc_notebook.hosts.answer import Look, parse
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Launch, Observation, read_folder
 from cc_notebook.hosts.transport import Transport
 from cc_notebook.queues import direct
@@ -34,19 +35,6 @@ class _Live:
     cancelled: float = 0.0  # when TERM becomes KILL; 0: nobody wants it dead
     offset: int = 0
     bereft: int = 0  # looks at which no process was there and no record
-
-
-@dataclass(slots=True)
-class _Look:
-    """The answer about one attempt."""
-
-    gone: bool = False
-    claim: str | None = None
-    names: list[str] = field(default_factory=list)
-    left: int | None = None
-    times: list[float] = field(default_factory=list)
-    size: int = 0
-    lines: list[str] = field(default_factory=list)
 
 
 class RemoteHost:
@@ -153,7 +141,7 @@ class RemoteHost:
                 live.again = 0.0
             return False
         self._say("")
-        looks = _parse(answer.out.splitlines())
+        looks = parse(answer.out.splitlines())
         found = [seen for live in lives if (look := looks.get(live.attempt.folder)) for seen in self._see(live, look)]
         for seen in found:
             self._outbox.put(seen)
@@ -171,6 +159,7 @@ class RemoteHost:
         if any(live.launch for live in lives):
             parts.append('mkdir -p "$cc_run/stub" "$cc_run/files"')
             parts += [_file('"$cc_run"/wrapper.sh', (HERE / "wrapper.sh").read_text())]
+            parts += [_file('"$cc_run"/notebook.py', (HERE.parent / "notebook.py").read_text())]
             parts += [_file('"$cc_run"/stub/cc_notebook.py', (HERE.parent / "report.py").read_text())]
         for live in lives:
             folder, token = shlex.quote(live.attempt.folder), shlex.quote(live.attempt.token)
@@ -183,14 +172,14 @@ class RemoteHost:
             parts.append(f"cc_look {folder} {token} {live.offset}")
         return "{\n" + "\n".join(parts) + "\necho; echo cc-end\n}\n"
 
-    def _see(self, live: _Live, look: _Look) -> list[Observation]:
+    def _see(self, live: _Live, look: Look) -> list[Observation]:
         folder, seen = read_folder(look.names, look.claim), Observation(live.attempt.job, live.attempt.number)
         if look.gone or not look.names:
             if live.cancelled:
                 return self._over(live, replace(seen, ending="cancelled"))
             return [] if live.launch else self._over(live, replace(seen, ending="lost", reason="its folder is gone"))
         live.launch = None if folder.claim or folder.by_engine else live.launch
-        report = protocol.report(look.lines, live.attempt.pattern)
+        report = replace(protocol.report(look.lines, live.attempt.pattern), error=protocol.failure(look.error))
         started = look.times[0] if look.times else None
         if folder.ending and not look.left:
             ending = "cancelled" if "cancel" in look.names else folder.ending
@@ -203,9 +192,10 @@ class RemoteHost:
         if live.bereft > 2 and not live.cancelled:
             return self._over(live, replace(seen, claim=folder.claim, ending="lost", reason=LOST))
         news, live.offset = look.size > live.offset, max(live.offset, look.size)
-        if (folder.claim and live.claim is None) or (news and report != protocol.Report()):
-            live.claim = folder.claim
-            return [replace(seen, claim=folder.claim, started=started, report=report)]
+        known = folder.claim if folder.claim and folder.claim.pid else None  # made a moment ago: the next look knows
+        if (known and live.claim is None) or (news and report != protocol.Report()):
+            live.claim = live.claim or known
+            return [replace(seen, claim=live.claim, started=started, report=report)]
         return []
 
     def _over(self, live: _Live, seen: Observation) -> list[Observation]:
@@ -229,28 +219,3 @@ def _start(launch: Launch, folder: str) -> str:
 def _file(target: str, text: str) -> str:
     """sh that makes a file whole: under another name first, then renamed; printf is a builtin, nothing is expanded."""
     return f"printf %s {shlex.quote(text)} > {target}.part && mv {target}.part {target}"
-
-
-def _parse(lines: Sequence[str]) -> dict[str, _Look]:
-    """The looks by folder. Lines before the first `cc-at` are a login banner; those with a bar come from files."""
-    looks: dict[str, _Look] = {}
-    look = _Look()
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "cc-at":
-            look = looks[rest] = _Look()
-        elif line.startswith("|"):
-            look.lines.append(line[1:])
-        elif word == "cc-gone":
-            look.gone = True
-        elif word == "cc-claim":
-            look.claim = rest
-        elif word == "cc-names":
-            look.names = rest.split()
-        elif word == "cc-left":
-            look.left = len(rest.split())
-        elif word == "cc-log":
-            look.size = int(rest or 0)
-        elif word == "cc-times":
-            look.times = [float(part) for part in rest.split() if part.isdigit()]
-    return looks

@@ -75,6 +75,9 @@ cc_look() {
   if [ -e claim ]; then
     echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
+  if [ -n "$cc_done" ] && [ -e error.json ]; then
+    printf "cc-error %s\n" "$(head -c 262144 error.json)"
+  fi
   if [ -n "$cc_done" ] && [ -e outputs ]; then
     head -c 65536 outputs | sed 's/^/|/'
   elif [ -e log ]; then

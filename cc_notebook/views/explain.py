@@ -1,6 +1,7 @@
 """Why a job is in its state: the proof, in plain sentences, from the events alone."""
 
 from cc_notebook import control
+from cc_notebook.errors import plain
 from cc_notebook.runs import Run
 from cc_notebook.state import Event
 
@@ -20,6 +21,11 @@ def job(run: Run, name: str) -> str:
         lines.append("the script changed since attempt 1")
     if status["state"] == "ready" and status["waiting"] == "ready":
         lines.append("it waits for a free place" if not view.paused else "the run is paused")
+    if error := status["error"]:
+        code = "".join(f"\n    {line}" for line in str(error.get("source", "")).splitlines())
+        lines.append(
+            f"in cell {error.get('cell')} of {error.get('cells')}:{code}\n{plain(str(error.get('traceback', '')))}"
+        )
     own = [event for event in run.events() if event.job == name or name in event.jobs]
     lines += [f"  {event.at[:19]}Z  event {event.seq}: {_sentence(event)}" for event in own if event.type != "progress"]
     if folder := run.log_path(name):

@@ -8,17 +8,8 @@ from pathlib import Path
 from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Job, Workflow
 from cc_notebook.state import JobStatus
-from cc_notebook.views.table import SYMBOLS
+from cc_notebook.views.table import LOOKS
 
-COLORS = {
-    "ready": "white",
-    "submitted": "#E5F2FF",
-    "running": "#CCE5FF",
-    "done": "#CCFFCC",
-    "failed": "#FFCCCC",
-    "cancelled": "#FFE5CC",
-    "skipped": "#EEEEEE",
-}
 FORMATS = (".svg", ".png", ".pdf", ".dot")
 _DRAW = """
 import pygraphviz, sys
@@ -60,8 +51,8 @@ def dot(flow: Workflow, statuses: Mapping[str, JobStatus]) -> str:
 def _node(job: Job, status: JobStatus) -> str:
     shape = job.shape or ("diamond" if job.name in MARKERS else "box")
     style = "filled,rounded" if job.style is None and shape == "box" else job.style or "filled"
-    label = f"{SYMBOLS[status.state]} {job.name}" + ("" if job.instant else f"\\n{status.progress}%")
-    words = {"label": label, "shape": shape, "style": style, "fillcolor": COLORS[status.state]}
+    label = f"{LOOKS[status.state].symbol} {job.name}" + ("" if job.instant else f"\\n{status.progress}%")
+    words = {"label": label, "shape": shape, "style": style, "fillcolor": LOOKS[status.state].color}
     return f"  {_quoted(job.name)} [{', '.join(f'{key}={_quoted(value)}' for key, value in words.items())}]"
 
 

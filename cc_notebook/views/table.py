@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,23 +19,24 @@ from cc_notebook.model import Job, Workflow
 from cc_notebook.runs import Run
 from cc_notebook.state import RunState
 
-STYLES = {
-    "running": "blue",
-    "submitted": "cyan",
-    "done": "green",
-    "failed": "red",
-    "cancelled": "yellow",
-    "skipped": "dim",
-}
-SYMBOLS = {
-    "ready": "·",
-    "blocked": "⊘",
-    "submitted": "○",
-    "running": "▶",
-    "done": "✓",
-    "failed": "✗",
-    "cancelled": "■",
-    "skipped": "»",
+
+class Look(NamedTuple):
+    """How a state is shown: never by colour alone."""
+
+    symbol: str
+    style: str  # in a terminal
+    color: str  # in a picture: the article's, and some between them
+
+
+LOOKS = {
+    "ready": Look("·", "", "white"),
+    "blocked": Look("⊘", "", "white"),
+    "submitted": Look("○", "cyan", "#E5F2FF"),
+    "running": Look("▶", "blue", "#CCE5FF"),
+    "done": Look("✓", "green", "#CCFFCC"),
+    "failed": Look("✗", "red", "#FFCCCC"),
+    "cancelled": Look("■", "yellow", "#FFE5CC"),
+    "skipped": Look("»", "dim", "#EEEEEE"),
 }
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
 WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
@@ -54,6 +55,7 @@ class Row:
     elapsed: str
     script: str
     reason: str
+    step: str = ""  # the cell that a notebook has reached, as 7/36
 
 
 def rows(run: Run) -> list[Row]:
@@ -70,6 +72,7 @@ def rows(run: Run) -> list[Row]:
             _elapsed(status[name]["started"], status[name]["ended"], status[name]["state"]),
             _what(flow.jobs[name]),
             status[name]["reason"] + (" (script changed since attempt 1)" if status[name]["changed"] else ""),
+            status[name]["step"],
         )
         for number, name in enumerate(graph.order(list(flow.jobs), flow.edges))
     ]
@@ -116,7 +119,7 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
             if event.type in WORDS and event.seq > seen:
                 reason = f": {clean(event.reason)}" if event.reason else ""
                 state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
-                print(f"{moment} {SYMBOLS[state]} {clean(event.job)} {state}{reason}", file=file, flush=True)
+                print(f"{moment} {LOOKS[state].symbol} {clean(event.job)} {state}{reason}", file=file, flush=True)
     told = run.refresh().reason or run.note()
     print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
@@ -126,8 +129,8 @@ def _whole(run: Run, height: int) -> Group:
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
     counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
-    total = Text(f"{run.id}: {view.state} — {counts}{hidden}", STYLES.get(view.state, ""))
-    told = [Text(clean(f"{SYMBOLS[row.state]} {row.name}: {row.reason}")) for row in shown if row.reason]
+    total = Text(f"{run.id}: {view.state} — {counts}{hidden}", LOOKS[view.state].style if view.state in LOOKS else "")
+    told = [Text(clean(f"{LOOKS[row.state].symbol} {row.name}: {row.reason}")) for row in shown if row.reason]
     parts: list[RenderableType] = [_table(shown), *told, _bar(view), total]
     parts += [Text(clean(line)) for line in (view.reason, run.note()) if line]
     return Group(*parts)
@@ -155,9 +158,11 @@ def _table(lines: Sequence[Row]) -> Table:
             column, justify="right" if right else "left", no_wrap=fixed or column in ("Name", "Host"), overflow="fold"
         )
     for row in lines:
-        state = Text(f"{SYMBOLS[row.state]} {row.state}", STYLES.get(row.state, ""))
+        state = Text(f"{LOOKS[row.state].symbol} {row.state}", LOOKS[row.state].style)
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%")
+        bar.add_row(
+            ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%", row.step.replace("/", " of ")
+        )
         cells = [Text(clean(part)) for part in (row.elapsed, row.script)]
         table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
     return table

@@ -1,0 +1,212 @@
+"""Notebook jobs: a real papermill and real kernels; what they report, how they fail, that nothing of them is left."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ended, until, write
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from sshd import sshd
+
+from cc_notebook import Workflow
+
+PARAMS = "size = 1\nname = 'a'\nrate = 0.5"
+
+
+def notebook(folder, name, *sources, tagged=False):
+    """A notebook with these code cells, a text before them; the first is tagged `parameters` if asked for."""
+    cells = [new_markdown_cell("# a text"), *map(new_code_cell, sources)]
+    if tagged:
+        cells[1].metadata["tags"] = ["parameters"]
+    made = new_notebook(cells=cells)
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    with open(folder / name, "w") as file:
+        nbformat.write(made, file)
+
+
+def workflow(**jobs):
+    """A workflow of jobs by name."""
+    flow = Workflow(name="w")
+    for name, attributes in jobs.items():
+        flow.add_job(name, **attributes)
+    return flow
+
+
+def test_params_progress_outputs_and_the_executed_copy(folder):
+    """Params are typed, cells are counted, outputs come from progress() and scraps; the input stays as it was."""
+    scrap = "application/scrapbook.scrap.json+json"
+    notebook(
+        folder,
+        "n.ipynb",
+        PARAMS,
+        "from cc_notebook import progress\nline = progress(progress=50, double=size * 2, name=name)",
+        f"from IPython.display import display\n"
+        f"display({{{scrap!r}: {{'name': 'glued', 'data': [1, 'b c']}}}}, raw=True)",
+        "import os\nprint('in', os.getcwd())",
+        tagged=True,
+    )
+    before = (folder / "n.ipynb").read_bytes()
+    flow = workflow(a={"script": "n.ipynb", "params": {"size": 21, "name": "x y", "rate": 2}})
+    flow.add_job("b", script="n.ipynb", params={"size": "{a.double}"}, after="a")
+    run = flow.run().wait(100)
+    status = run.status("a")
+    assert run.state == "done", run.status()
+    assert status["outputs"] == {"double": 42, "name": "x y", "glued": [1, "b c"]} and status["step"] == "4/4"
+    assert run.outputs("b")["double"] == 84
+    steps = [event.step for event in run.events() if event.job == "a" and event.type in ("progress", "done")]
+    assert steps[-1] == "4/4" and f"in {folder}" in run.log("a")
+    assert (folder / "n.ipynb").read_bytes() == before
+    copy = folder / "w-runs" / run.id / "a.ipynb"
+    executed = nbformat.read(copy, 4)
+    assert [cell.execution_count for cell in executed.cells if cell.cell_type == "code"] == [1, 2, 3, 4, 5]
+    assert "widgets" not in executed.metadata and str(folder.parent) not in json.dumps(executed.metadata)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"sise": 1}, "no param 'sise'; did you mean 'size'?"),
+        ({"size": "many"}, "param 'size' is 'many'"),
+        ({"size": True}, "param 'size' is True"),
+        ({"rate": "fast"}, "param 'rate' is 'fast'"),
+    ],
+)
+def test_params_are_checked_against_the_tagged_cell(folder, params, words):
+    """A param that the notebook does not have, or one of another type, is a clear failure before any cell runs."""
+    notebook(folder, "n.ipynb", PARAMS, "open('ran', 'w')", tagged=True)
+    run = workflow(a={"script": "n.ipynb", "params": params}).run().wait(60)
+    assert run.state == "failed" and words in run.status("a")["reason"]
+    assert not (folder / "ran").exists()
+
+
+def test_params_without_a_tagged_cell(folder):
+    """Where no cell is tagged, params are refused instead of being put somewhere."""
+    notebook(folder, "n.ipynb", PARAMS)
+    run = workflow(a={"script": "n.ipynb", "params": {"size": 2}}).run().wait(60)
+    assert "no cell is tagged 'parameters'" in run.status("a")["reason"]
+
+
+def test_failing_cell_is_told_everywhere(folder, cc):
+    """Cell 28 of 36 fails: its number, source and traceback are in the status, the table, the log and the copy."""
+    notebook(folder, "n.ipynb", *["1"] * 27, "zero = 0\n1 / zero", *["1"] * 8)
+    before = (folder / "n.ipynb").read_bytes()
+    run = workflow(a={"script": "n.ipynb"}).run().wait(60)
+    error = run.status("a")["error"]
+    assert run.status("a")["reason"] == "cell 28: ZeroDivisionError: division by zero"
+    assert (error["cell"], error["cells"], error["source"]) == (28, 36, "zero = 0\n1 / zero")
+    assert "ZeroDivisionError" in error["traceback"] and error["name"] == "ZeroDivisionError"
+    assert "cell 28: ZeroDivisionError" in cc("show", "last").stdout
+    told = cc("explain", "last", "a").stdout
+    assert "1 / zero" in told and "Traceback" in told and "\x1b" not in told
+    assert "ZeroDivisionError" in run.log("a")
+    executed = nbformat.read(folder / "w-runs" / run.id / "a.ipynb", 4)
+    assert any(out.output_type == "error" for cell in executed.cells for out in cell.get("outputs", []))
+    assert (folder / "n.ipynb").read_bytes() == before
+
+
+def test_clear_failures(folder):
+    """A kernel that dies, is killed or is not there, a cell without end, an early exit: each says what and where."""
+    notebook(folder, "exit.ipynb", "1", "import os\nos._exit(3)", "2")
+    notebook(folder, "kill.ipynb", "1", "import os\nos.kill(os.getpid(), 9)", "2")
+    notebook(folder, "slow.ipynb", "1", "import time\ntime.sleep(100)")
+    notebook(folder, "early.ipynb", "1", "import sys\nsys.exit(0)", "2")
+    write(folder, "broken.ipynb", "{")
+    run = (
+        workflow(
+            exit={"script": "exit.ipynb"},
+            kill={"script": "kill.ipynb"},
+            cell={"script": "slow.ipynb", "cell_timeout": 1},
+            job={"script": "slow.ipynb", "timeout": 4},
+            early={"script": "early.ipynb"},
+            kernel={"script": "slow.ipynb", "kernel": "nowhere"},
+            broken={"script": "broken.ipynb"},
+        )
+        .run()
+        .wait(110)
+    )
+    reasons = {name: job["reason"] for name, job in run.status()["jobs"].items()}
+    assert reasons["exit"] == "cell 2: DeadKernel: the kernel died (exit code 3)"
+    assert reasons["kill"] == "cell 2: DeadKernel: the kernel was killed by signal 9, perhaps for want of memory"
+    assert reasons["cell"] == "cell 2: CellTimeout: the cell took longer than cell_timeout allows"
+    assert reasons["job"] == "the time limit of 4 s was reached, in cell 2"
+    assert "1 cells were not executed" in reasons["early"]
+    assert "there is no kernel 'nowhere' here; there is: " in reasons["kernel"]
+    assert "NotJSONError" in reasons["broken"]
+    assert {job["state"] for job in run.status()["jobs"].values()} == {"failed"}
+
+
+def test_cancel_leaves_no_kernel(folder):
+    """Cancelled in a cell, neither the runner nor its kernel nor what that started is left."""
+    notebook(
+        folder,
+        "n.ipynb",
+        "import os, subprocess, time\nchild = subprocess.Popen(['sleep', '100'], start_new_session=True)",
+        "open('pids', 'w').write(f'{os.getpid()} {os.getppid()} {child.pid}')\ntime.sleep(100)",
+    )
+    run = workflow(a={"script": "n.ipynb"}).run()
+    pids = until(lambda: (folder / "pids").exists() and (folder / "pids").read_text().split())
+    run.cancel().wait(60)
+    assert run.state == "cancelled" and len(pids) == 3
+    assert all(ended(pid) for pid in pids)
+
+
+def test_three_at_once_do_not_see_each_other(tmp_path, monkeypatch):
+    """Notebooks of different folders, and isolated ones, run at the same time each in its own folder."""
+    runs = []
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        code = f"import os, time\nopen('mine', 'a').write('{name}')\ntime.sleep(1)\nprint(sorted(os.listdir()))"
+        notebook(tmp_path / name, "n.ipynb", code)
+        flow = workflow(a={"script": "n.ipynb", "isolated": name == "z"})
+        runs.append(flow.run(max_parallel=3))
+    for name, run in zip("xyz", runs, strict=True):
+        assert run.wait(60).state == "done"
+        assert (tmp_path / name / "mine").exists() == (name != "z")
+    assert (tmp_path / "x" / "mine").read_text() == "x" and (tmp_path / "y" / "mine").read_text() == "y"
+    assert "'mine', 'n.ipynb'" in runs[2].log("a")
+
+
+def test_kernel_of_another_environment(folder):
+    """`venv` runs the kernel in that environment; one without ipykernel is told what it lacks."""
+    for name in ("full", "empty"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / name], check=True)
+    (site,) = (folder / "full").glob("lib/python3*/site-packages")
+    (site / "tests.pth").write_text(sysconfig.get_path("purelib"))
+    notebook(folder, "n.ipynb", "import sys\nprint('prefix', sys.prefix)")
+    flow = workflow(a={"script": "n.ipynb", "venv": "full"}, b={"script": "n.ipynb", "venv": str(folder / "empty")})
+    run = flow.run().wait(60)
+    assert f"prefix {folder / 'full'}" in run.log("a") and run.status("a")["state"] == "done"
+    assert "no ipykernel" in run.status("b")["reason"]
+
+
+def test_over_ssh(folder, tmp_path):
+    """On a host with papermill a notebook reports and fails as at home."""
+    notebook(folder, "good.ipynb", PARAMS, "from cc_notebook import progress\nprogress(rows=size)", tagged=True)
+    notebook(folder, "bad.ipynb", "1", "raise KeyError('gone')")
+    with sshd(tmp_path / "sshd") as config:
+        place = {"ssh_config": str(config), "workdir": str(tmp_path / "remote"), "python": sys.executable}
+        flow = workflow(
+            good={"script": "good.ipynb", "params": {"size": 7}, "kind": "ssh", "host": "box"},
+            bad={"script": "bad.ipynb", "kind": "ssh", "host": "box"},
+        )
+        flow._body["hosts"] = {"box": place}
+        run = flow.run().wait(100)
+    assert run.outputs("good") == {"rows": 7} and run.status("good")["state"] == "done"
+    assert run.status("bad")["reason"] == "cell 2: KeyError: 'gone'" and run.status("bad")["error"]["cells"] == 2
+
+
+def test_a_machine_without_papermill_says_what_to_install(folder):
+    """The runner needs papermill; where it is missing the log names the command that installs it."""
+    notebook(folder, "n.ipynb", "1")
+    runner = Path(__file__).parent.parent / "cc_notebook" / "notebook.py"
+    env = {**os.environ, "CC_JOB_DIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-S", runner, "n.ipynb"], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "pip install papermill ipykernel" in done.stderr
