@@ -75,7 +75,8 @@ class Plan:
                 self.waiting[child] -= 1
                 tally = self.tally.setdefault(child, {})
                 tally[outcome] = tally.get(outcome, 0) + 1
-                if self._look(child) == "block":
+                early = outcome != "done" or self.jobs[child].trigger == "one_failed"  # else it waits for the others
+                if (early or not self.waiting[child]) and self._look(child) == "block":
                     self.blocked[child] = name
                     stack.append((child, "blocked"))
 

@@ -9,17 +9,13 @@ from typing import Any
 from cc_notebook.errors import UnavailableError
 from cc_notebook.state import Event
 
-_TUPLES = ("jobs",)
-
 
 def decode(line: bytes) -> Event:
     """An event from its line. Unknown fields of a later version are ignored. Raises UnavailableError if it is none."""
     try:
         data: dict[str, Any] = json.loads(line)
-        fields: dict[str, Any] = {
-            key: tuple(value) if key in _TUPLES else value for key, value in data.items() if key in Event.__slots__
-        }
-        return Event(**fields)
+        known = {key: value for key, value in data.items() if key in Event.__slots__}
+        return Event(**known | {"jobs": tuple(known.get("jobs", ()))})
     except (ValueError, TypeError, AttributeError):
         raise UnavailableError(f"this line of the journal is damaged: {line[:80]!r}") from None
 

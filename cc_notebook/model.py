@@ -34,12 +34,15 @@ def expand(value: object) -> tuple[str, ...]:
     """A dependency `a, b[0-2], c` (or a list of names) as names; blanks around the commas do not count."""
     if isinstance(value, (dict, type(None))):
         raise ValueError("a dependency is a sequence of names: write '- first, second, third'")
-    pattern = r",(?![^\[]*\])" if "[" in str(value) else ","
-    parts = re.split(pattern, value) if isinstance(value, str) else value if isinstance(value, list) else [value]
+    ranges = "[" in str(value)
+    if isinstance(value, str):
+        parts: list[Any] = re.split(r",(?![^\[]*\])", value) if ranges else value.split(",")
+    else:
+        parts = value if isinstance(value, list) else [value]
     names = [str(part).strip() for part in parts]
     if "" in names:
         raise ValueError("a name is missing between two commas")
-    return tuple(name for part in names for name in _range(part)) if "[" in str(value) else tuple(names)
+    return tuple(name for part in names for name in _range(part)) if ranges else tuple(names)
 
 
 def _range(part: str) -> list[str]:

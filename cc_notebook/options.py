@@ -28,8 +28,6 @@ def with_params(value: Workflow, given: Mapping[str, Any]) -> Workflow:
 
 def select(value: Workflow, from_: str | None, only: Sequence[str] | None) -> Workflow:
     """The part of a workflow that is to run. Raises InputError for a name that it does not have."""
-    if from_ is None and only is None:
-        return value
     if from_ is not None and only is not None:
         raise InputError("give --from or --only (from_ or only), not both")
     for name in [*([from_] if from_ else []), *(only or ())]:

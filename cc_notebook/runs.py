@@ -17,14 +17,12 @@ from typing import Any, Self
 
 from cc_notebook import control
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
-from cc_notebook.hosts.folder import write
+from cc_notebook.hosts.folder import copied, write
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
 from cc_notebook.store import ID_TIME, Ask, Request, home, new_request, rename, write_new
-
-PACKAGE = Path(__file__).parent
 
 
 def create(spec: RunSpec) -> "Run":
@@ -35,9 +33,8 @@ def create(spec: RunSpec) -> "Run":
         for path in (part, part / "requests", part / "stub"):
             path.mkdir(mode=0o700)
         write(part / "engine.log", "")
-        write(part / "stub" / "cc_notebook.py", (PACKAGE / "report.py").read_text())
-        write(part / "notebook.py", (PACKAGE / "notebook.py").read_text())
-        write(part / "wrapper.sh", (PACKAGE / "hosts" / "wrapper.sh").read_text())
+        for name, text in copied().items():
+            write(part / name, text)
         os.mkfifo(part / "bell", 0o600)
         write_new(part / "run.json", spec.model_dump_json())
         rename(part, folder)

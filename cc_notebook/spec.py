@@ -179,14 +179,15 @@ def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[gr
         sequences += [((parent, key), ("workflow", "nodes", key, "after")) for parent in job.after]
     edges: dict[graph.Edge, tuple[object, ...]] = {}
     for names, path in sequences:
-        for name in dict.fromkeys(name for name in names if name not in known):
+        unknown = () if known.issuperset(names) else dict.fromkeys(name for name in names if name not in known)
+        for name in unknown:
             near = did_you_mean(name, known) if len(document.problems) < MAX_PROBLEMS else ""
             hint = near or "declare it below 'nodes:'"
             if len(document.problems) > MAX_PROBLEMS:
                 raise SpecError(document.problems)
             document.problem(path, f"the dependency names an unknown job '{name}'", hint)
         for edge in pairwise(names):
-            if edge[0] in known and edge[1] in known:
+            if not unknown or (edge[0] in known and edge[1] in known):
                 edges.setdefault(edge, path)
     if loop := graph.cycle(sorted(known), list(edges)):
         path = edges[loop[0], loop[1]]
@@ -217,7 +218,7 @@ def _check_names(
 ) -> None:
     """Every `{name}` in args, env and params must be an attribute, a param or an output of a job that ends before."""
     common = {*Job.model_fields, *params, "params"}
-    parents, _ = graph.relatives(jobs, (edge for edge in edges if edge[0] in jobs and edge[1] in jobs))
+    parents: dict[str, list[str]] = {}
     for job in jobs.values():
         texts = [("args", index, text) for index, text in enumerate(job.args)]
         texts += [(word, key, text) for word in ("env", "params") for key, text in getattr(job, word).items()]
@@ -228,6 +229,7 @@ def _check_names(
                     continue
                 where = ("workflow", "nodes", job.name, word, key)
                 if other := next((head for head in template.heads(name) if head in jobs), None):
+                    parents = parents or graph.relatives(jobs, (edge for edge in edges if jobs.keys() >= {*edge}))[0]
                     if other not in graph.reach(parents[job.name], parents):
                         message = f"job '{job.name}': {{{name}}} is an output of '{other}', which may end later"
                         document.problem(where, message, f"add the dependency '{other}, {job.name}'")

@@ -10,9 +10,16 @@ from pathlib import Path
 from cc_notebook import protocol
 from cc_notebook.hosts.base import Folder, Launch, read_folder
 
+PACKAGE = Path(__file__).parent.parent
+COPIED = {"stub/cc_notebook.py": "report.py", "notebook.py": "notebook.py", "wrapper.sh": "hosts/wrapper.sh"}
 CHUNK = 1 << 20  # bytes of one read of a log
 BUDGET = 8 << 20  # bytes of one log read per look
 MAX_LINES = 10_000  # lines of one look that are looked at
+
+
+def copied() -> dict[str, str]:
+    """What stands beside every run, wherever it runs: texts by name."""
+    return {name: (PACKAGE / source).read_text(encoding="utf-8") for name, source in COPIED.items()}
 
 
 def make(folder: str, launch: Launch) -> None:

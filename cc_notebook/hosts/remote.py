@@ -16,6 +16,7 @@ from cc_notebook import protocol
 from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.answer import Look, parse
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Launch, Observation, read_folder
+from cc_notebook.hosts.folder import copied
 from cc_notebook.hosts.transport import Transport
 from cc_notebook.queues import direct
 
@@ -158,9 +159,7 @@ class RemoteHost:
         parts = [f"cc_run={self._run_dir}", "cc_umask=$(umask)", "umask 077", (HERE / "resource.sh").read_text()]
         if any(live.launch for live in lives):
             parts.append('mkdir -p "$cc_run/stub" "$cc_run/files"')
-            parts += [_file('"$cc_run"/wrapper.sh', (HERE / "wrapper.sh").read_text())]
-            parts += [_file('"$cc_run"/notebook.py', (HERE.parent / "notebook.py").read_text())]
-            parts += [_file('"$cc_run"/stub/cc_notebook.py', (HERE.parent / "report.py").read_text())]
+            parts += [_file(f'"$cc_run"/{name}', text) for name, text in copied().items()]
         for live in lives:
             folder, token = shlex.quote(live.attempt.folder), shlex.quote(live.attempt.token)
             if live.launch and not live.cancelled and time.monotonic() >= live.again:
