@@ -67,13 +67,7 @@ def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:
     own = [f"export {key}={shlex.quote(_text(job, value, around))}" for key, value in job.env.items()]
     lines = [f"# attempt {attempt.number} of a job of run {around.run}, written by cc-notebook; see wrapper.sh"]
     lines += [f"export {key}={shlex.quote(value)}" for key, value in settings.items() if value]
-    lines += [
-        "cc_env() {",
-        "  :",
-        *own,
-        *_venv(job, around),
-        "}  # for the payload alone: a PATH without mv must not stop the wrapper",
-    ]
+    lines += ["cc_env() {", "  :", *own, *_venv(job, around), "}  # for the payload alone, not for its wrapper"]
     lines.append(f"CC_TIMEOUT={'' if job.limit is None else f'{job.limit:.15g}'}")
     lines.append(f"CC_MEMORY={'' if job.resources.memory is None else -(-job.resources.memory // 1024)}")
     lines.append('cc_work="$PWD/files"' if job.isolated else "cc_work=")

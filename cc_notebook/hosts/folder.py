@@ -98,8 +98,12 @@ def _never_waiting(path: str, flags: int) -> int:
 
 def _text(path: str) -> str:
     """A small file's text, empty where there is none."""
-    with suppress(OSError), open(path, "rb", opener=_never_waiting) as file:
-        return file.read(CHUNK).decode(errors="replace")
+    with suppress(OSError):
+        descriptor = _never_waiting(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, CHUNK).decode(errors="replace")
+        finally:
+            os.close(descriptor)
     return ""
 
 
@@ -114,16 +118,18 @@ class Log:
         """What was reported since the last call, from at most 8 MB of it; None if the log did not grow."""
         lines: list[str] = []
         before = self._offset
-        with suppress(OSError), open(self.path, "rb", buffering=0, opener=_never_waiting) as log:
-            size = os.fstat(log.fileno()).st_size
-            while self._offset < min(size, before + BUDGET):
-                with suppress(OSError):  # a hole of a sparse file holds nothing: jump over it
-                    self._offset = os.lseek(log.fileno(), self._offset, os.SEEK_DATA)
-                found, used = protocol.pick(os.pread(log.fileno(), CHUNK, self._offset), self.pattern)
-                lines = (lines + found)[-MAX_LINES:]
-                self._offset += used
-                if not used:
-                    break
+        with suppress(OSError):
+            if (size := os.stat(self.path).st_size) <= before:
+                return None
+            with open(self.path, "rb", buffering=0, opener=_never_waiting) as log:
+                while self._offset < min(size, before + BUDGET):
+                    with suppress(OSError):  # a hole of a sparse file holds nothing: jump over it
+                        self._offset = os.lseek(log.fileno(), self._offset, os.SEEK_DATA)
+                    found, used = protocol.pick(os.pread(log.fileno(), CHUNK, self._offset), self.pattern)
+                    lines = (lines + found)[-MAX_LINES:]
+                    self._offset += used
+                    if not used:
+                        break
         return protocol.report(lines, self.pattern) if self._offset > before else None
 
     def final(self) -> protocol.Report:
