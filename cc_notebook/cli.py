@@ -24,15 +24,17 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 
 class _Commands(click.Group):
-    """Shows an error of ours as one clear text, without a traceback."""
+    """Shows an error of ours, and Ctrl-C at any moment, as one clear text without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except CCError as error:
-            lines = [clean(line) for line in str(error).splitlines()]
-            click.echo("\n".join(f"error: {line}" for line in lines), err=True)
+            click.echo("\n".join(f"error: {clean(line)}" for line in str(error).splitlines()), err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; what was started goes on, see: jupyter cc runs", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
