@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,7 @@ import click
 
 from cc_notebook import __version__, runs, store
 from cc_notebook.errors import CCError, InputError, UnavailableError, clean
-from cc_notebook.runs import Run
 
-CODES = {"done": 0, "failed": 1, "cancelled": 3}
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
@@ -62,7 +60,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     """Run the workflow FILE (or a known workflow's name) and show it live."""
     from cc_notebook.options import select, with_params
     from cc_notebook.views import picture as pictures
-    from cc_notebook.views import table
+    from cc_notebook.views import table, watch
     from cc_notebook.workflow import Workflow
 
     flow = Workflow(filename=_file(file))
@@ -79,7 +77,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     if detach:
         click.echo(json.dumps({"run": started.id}) if as_json else started.id)
         return
-    _watch([started], as_json, picture)
+    watch.to_the_end([started], as_json, picture)
 
 
 @main.command()
@@ -98,7 +96,9 @@ def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     chosen = [item for item in unfinished if item not in paused and (run_id or item.spec.machine == here)]
     seen = {item.id: item.resume().refresh().seq for item in chosen}
     if not detach:
-        _watch(chosen, as_json, seen=seen)
+        from cc_notebook.views import watch
+
+        watch.to_the_end(chosen, as_json, seen=seen)
 
 
 @main.command("runs")
@@ -189,7 +189,9 @@ def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None
     seen = {found.id: found.refresh().seq}
     found.retry(*jobs)
     if not detach:
-        _watch([found], as_json, seen=seen)
+        from cc_notebook.views import watch
+
+        watch.to_the_end([found], as_json, seen=seen)
 
 
 @main.command()
@@ -244,58 +246,6 @@ def _read(path: Path, offset: int) -> bytes:
         file.seek(offset)
         return file.read(1 << 20)
     return b""
-
-
-def _watch(
-    chosen: Sequence[Run], as_json: bool, picture: str | None = None, seen: Mapping[str, int] | None = None
-) -> None:
-    """Show runs until they end, without the events that were seen before; then leave with the worst exit code."""
-    codes = [0]
-    for item in chosen:
-        _show_until_end(item, as_json, (seen or {}).get(item.id, 0))
-        if as_json:
-            click.echo(json.dumps(item.status()))
-        view = item.refresh()
-        if not view.ended:
-            click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
-        codes.append(CODES.get(view.ended, 1))
-        if picture:
-            from cc_notebook.views import picture as pictures
-
-            pictures.write(item.spec.workflow, view.jobs, Path(picture))
-            click.echo(f"picture: {picture}", err=as_json)
-    sys.exit(max(codes, key=lambda code: (code == 1, code)))
-
-
-def _show_until_end(item: Run, as_json: bool, seen: int) -> None:
-    from cc_notebook.views import table
-
-    while True:
-        try:
-            if as_json:
-                item.wait()
-            elif sys.stdout.isatty():
-                table.watch_live(item)
-            else:
-                table.watch_lines(item, seen)
-            return
-        except KeyboardInterrupt:
-            if _ask_cancel(item):
-                item.cancel()
-                continue
-            click.echo(f"\n{item.id} goes on; see it with: jupyter cc show {item.id}", err=True)
-            sys.exit(130)
-
-
-def _ask_cancel(item: Run) -> bool:
-    """Ctrl-C asks once; the default, and the answer of whoever cannot be asked, is to leave the run going."""
-    if not sys.stdin.isatty():
-        return False
-    try:
-        answer = click.prompt("\n[d]etach (the run goes on) or [c]ancel the run", default="d", err=True)
-    except (click.Abort, KeyboardInterrupt):
-        return False
-    return str(answer).strip().lower().startswith("c")
 
 
 if __name__ == "__main__":

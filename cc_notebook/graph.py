@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 Edge = tuple[str, str]
 
@@ -35,19 +36,13 @@ def order(names: Sequence[str], edges: Sequence[Edge]) -> list[str]:
 
 def cycle(names: Sequence[str], edges: Sequence[Edge]) -> list[str]:
     """The names along one cycle, first name repeated at the end; empty if there is none."""
-    placed = set(order(names, edges))
-    left = [name for name in names if name not in placed]
-    if not left:
+    if len(order(names, edges)) == len(names):
         return []
-    parents, _ = relatives(names, edges)
-    path: list[str] = []
-    seen: dict[str, int] = {}
-    name = left[0]
-    while name not in seen:  # every name left has a parent left: walking up must return to where it was
-        seen[name] = len(path)
-        path.append(name)
-        name = next(parent for parent in parents[name] if parent not in placed)
-    return [name, *reversed(path[seen[name] :])]
+    try:
+        TopologicalSorter(relatives(names, edges)[0]).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def reach(starts: Iterable[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:

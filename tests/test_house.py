@@ -44,7 +44,6 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are still too long, each with its present size and the reason. Lower the number, never raise it.
 LONG: dict[str, tuple[int, str]] = {
-    "cli": (229, "fourteen commands, each a few lines and its options"),
     "engine": (279, "one class that owns a run's loop; what it decides is in control already"),
     "runs": (246, "Run is what every face calls: sixteen short methods"),
     "workflow": (220, "the article's Workflow and Job with their signatures"),

@@ -6,9 +6,6 @@ from pathlib import Path
 from cc_notebook import model
 from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Attempt, Host
-from cc_notebook.hosts.local import LocalHost
-from cc_notebook.hosts.remote import RemoteHost
-from cc_notebook.hosts.transport import openssh
 
 __all__ = ["Attempt", "Host", "make", "name_of", "settings", "supported"]
 
@@ -40,7 +37,11 @@ def results(spec: model.RunSpec) -> str:
 
 
 def make(spec: model.RunSpec, folder: Path, name: str) -> Host:
-    """The host of this name for one run."""
+    """The host of this name for one run. Only engines need the classes, so they are imported here."""
+    from cc_notebook.hosts.local import LocalHost
+    from cc_notebook.hosts.remote import RemoteHost
+    from cc_notebook.hosts.transport import openssh
+
     most = spec.max_parallel or spec.workflow.max_parallel
     if name == "local":
         env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}

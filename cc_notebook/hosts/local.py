@@ -23,8 +23,7 @@ GRACE = 5.0  # seconds between TERM and KILL
 LAUNCHES = 3  # how often a wrapper may end without a claim
 DISK_FULL = 75  # the exit code of one that had no room for it
 
-UNKNOWN = (procs.Process(0, 0, ""),)  # not looked at yet: somebody may be left
-Left = Mapping[str, Sequence[procs.Process]]  # token → living processes
+Left = Mapping[str, procs.Living]  # token → living processes
 
 
 class LocalHost:
@@ -162,7 +161,7 @@ class LocalHost:
     def _check(self, live: Live, process_ended: bool, left: Left) -> list[Observation]:
         if process_ended and live.child:
             live.child.wait()
-        living = left.get(live.attempt.token, UNKNOWN)
+        living = left.get(live.attempt.token, procs.UNKNOWN)
         try:
             folder = look(live.folder)
         except FileNotFoundError:
@@ -180,7 +179,7 @@ class LocalHost:
             return self._relaunch(live)
         return []
 
-    def _gone(self, live: Live, living: Sequence[procs.Process]) -> list[Observation]:
+    def _gone(self, live: Live, living: procs.Living) -> list[Observation]:
         """The attempt's folder is not there any more: what is left of the attempt must not go on unseen."""
         if not live.kill_at:
             self._doom(live, 0, cancelled=False)
@@ -188,7 +187,7 @@ class LocalHost:
             return [self._end(live, "cancelled" if live.cancelled else "lost", "the attempt's folder is gone")]
         return []
 
-    def _recorded(self, live: Live, folder: Folder, living: Sequence[procs.Process]) -> list[Observation]:
+    def _recorded(self, live: Live, folder: Folder, living: procs.Living) -> list[Observation]:
         """The wrapper left its record. Timed out or cancelled: final only when nothing of the attempt is left."""
         if folder.ending == "timeout" and not live.kill_at:
             self._doom(live, 0, cancelled=False)
@@ -197,9 +196,7 @@ class LocalHost:
         self._forget(live)
         return [live.recorded(folder)]
 
-    def _claimed(
-        self, live: Live, claim: Claim, process_ended: bool, living: Sequence[procs.Process]
-    ) -> list[Observation]:
+    def _claimed(self, live: Live, claim: Claim, process_ended: bool, living: procs.Living) -> list[Observation]:
         if not claim.pid and not live.kill_at:  # made a moment ago, or the disk was full
             return self._bereft(live, claim)
         found: list[Observation] = []
