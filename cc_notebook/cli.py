@@ -87,9 +87,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
     here = store.machine_id()
-    unfinished = (
-        [item for item in [runs.find(run_id)] if not item.finished] if run_id else runs.unfinished(runs.all_runs())
-    )
+    unfinished = runs.unfinished([runs.find(run_id)] if run_id else runs.all_runs())
     paused = [item for item in unfinished if not run_id and item.refresh().paused]
     for item in paused:
         click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
@@ -237,7 +235,7 @@ def _file(name: str) -> Path:
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise InputError(f"--param {text}: write KEY=VALUE")
+        raise InputError(f"{text}: write KEY=VALUE")
     return key, value
 
 

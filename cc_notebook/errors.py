@@ -50,9 +50,8 @@ class SpecError(InputError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
-        more = len(self.problems) - MAX_PROBLEMS
-        told = [str(problem) for problem in self.problems[:MAX_PROBLEMS]]
-        super().__init__("\n".join([*told, f"… and {more} more problems"] if more > 0 else told))
+        more = ["… and more"] if len(self.problems) > MAX_PROBLEMS else []
+        super().__init__("\n".join([*map(str, self.problems[:MAX_PROBLEMS]), *more]))
 
 
 class UnavailableError(CCError):

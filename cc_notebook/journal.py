@@ -41,13 +41,13 @@ class Journal:
         """Queue an event for the next `sync`."""
         self._waiting += encode(event)
 
-    def sync(self) -> bool:
-        """Write and fsync what is queued; True if there was anything.
+    def sync(self) -> None:
+        """Write and fsync what is queued.
 
         Raises OSError (a full disk): then nothing of it counts, it stays queued, and the call can be repeated.
         """
         if not self._waiting:
-            return False
+            return
         try:
             left = self._waiting
             while left:
@@ -58,7 +58,6 @@ class Journal:
             raise
         self._size += len(self._waiting)
         self._waiting = b""
-        return True
 
     def close(self) -> None:
         """Close the file; what is still queued is dropped."""

@@ -5,6 +5,7 @@ Readers only read events; nothing here changes a run but by a request that its e
 
 import errno
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
-from cc_notebook.store import ID_TIME, Ask, Request, home, new_request, rename, write_new
+from cc_notebook.store import ID_TIME, Ask, Request, home, rename, write_new
 
 
 def create(spec: RunSpec) -> "Run":
@@ -92,9 +93,8 @@ class Run:
         try:
             return RunSpec.model_validate_json((self.folder / "run.json").read_bytes())
         except (OSError, ValueError) as error:
-            raise UnavailableError(
-                f"run {self.id} cannot be read: {self.folder / 'run.json'} is damaged: {str(error).splitlines()[0]}"
-            ) from None
+            why = f"{self.folder / 'run.json'} is damaged: {str(error).splitlines()[0]}"
+            raise UnavailableError(f"run {self.id} cannot be read: {why}") from None
 
     def refresh(self) -> RunState:
         """The state of now, from every event so far."""
@@ -133,10 +133,9 @@ class Run:
 
     def outputs(self, job: str | None = None) -> dict[str, Any]:
         """The outputs of one job, or of all as `{job: {key: value}}`."""
-        view = self.refresh()
         if job is not None:
-            return dict(view.jobs[self._known(job)].outputs)
-        return {name: dict(status.outputs) for name, status in view.jobs.items() if status.outputs}
+            return dict(self.refresh().jobs[self._known(job)].outputs)
+        return {name: dict(status.outputs) for name, status in self.refresh().jobs.items() if status.outputs}
 
     def log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> str:
         """Up to `limit` bytes of a job's log from byte `start` (negative: from the end); control codes included."""
@@ -235,9 +234,8 @@ class Run:
         view = self.refresh()
         if not view.ended and not self.engine_alive():
             words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
-            return f"no engine works on it: jupyter cc resume {self.id}" + (
-                f" (its last words: {words})" if words else ""
-            )
+            last = f" (its last words: {words})" if words else ""
+            return f"no engine works on it: jupyter cc resume {self.id}{last}"
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
     def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "") -> Self:
@@ -248,7 +246,7 @@ class Run:
             if (ended, kind) == ("cancelled", "cancel"):
                 return self
             raise InputError(f"run {self.id} has ended already ({ended})")
-        request = new_request()
+        request = f"{time.time_ns()}-{secrets.token_hex(4)}"  # they are taken in this order
         asked = Request(type=kind, jobs=tuple(jobs), state=new_state)
         write_new(self.folder / "requests" / f"{request}.json", asked.model_dump_json())
         if not _ring(self.folder / "bell", b"!"):

@@ -1,5 +1,6 @@
 """How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
@@ -210,7 +211,5 @@ class RunState:
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state; states without jobs are left out."""
-        found = dict.fromkeys(STATES, 0)
-        for status in self.jobs.values():
-            found[status.state] += 1
-        return {state: number for state, number in found.items() if number}
+        found: Counter[str] = Counter(status.state for status in self.jobs.values())
+        return {state: found[state] for state in STATES if found[state]}

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import secrets
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,11 +94,6 @@ def new_id(name: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:40].lstrip("-") or "workflow"
     moment = datetime.now(UTC)
     return f"{safe}-{moment:%Y%m%d-%H%M%S}-{moment.microsecond:05x}"
-
-
-def new_request() -> str:
-    """A fresh request id; in the order of time."""
-    return f"{time.time_ns()}-{secrets.token_hex(4)}"
 
 
 def register(name: str, path: Path) -> None:

@@ -6,7 +6,7 @@ A name is looked up step by step in mappings only, never as an attribute of an o
 import re
 from collections.abc import Iterator, Mapping
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
 class UnknownName(KeyError):
@@ -15,7 +15,7 @@ class UnknownName(KeyError):
 
 def names(text: object) -> Iterator[str]:
     """The names that stand in braces in `text`."""
-    for match in _TOKEN.finditer(text if isinstance(text, str) else ""):
+    for match in TOKEN.finditer(text if isinstance(text, str) else ""):
         if match[1] is not None:
             yield match[1].strip()
 
@@ -29,9 +29,9 @@ def render(text: object, values: Mapping[str, object]) -> object:
     """`text` with each name replaced. One that is a single `{name}` keeps the value's type. Raises UnknownName."""
     if not isinstance(text, str):
         return text
-    if (match := _TOKEN.fullmatch(text)) and match[1] is not None:
+    if (match := TOKEN.fullmatch(text)) and match[1] is not None:
         return lookup(match[1].strip(), values)
-    return _TOKEN.sub(lambda m: m[0][0] if m[1] is None else as_text(lookup(m[1].strip(), values)), text)
+    return TOKEN.sub(lambda m: m[0][0] if m[1] is None else as_text(lookup(m[1].strip(), values)), text)
 
 
 def lookup(name: str, values: Mapping[str, object]) -> object:

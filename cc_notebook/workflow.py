@@ -275,7 +275,7 @@ class Workflow:
             print(f"run {run.id} goes on without this program; Workflow.run() attaches to it again", file=sys.stderr)
             return run
         if filename:
-            picture.write(run.spec.workflow, run.refresh().jobs, Path(filename))
+            picture.write(run.spec.workflow, run.refresh(), Path(filename))
         return run
 
     def _runs(self) -> list[Run]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from cc_notebook.errors import Problem, SpecError
+from cc_notebook.errors import MAX_PROBLEMS, Problem, SpecError
 
 MAX_BYTES = 2_000_000
 MAX_ALIASED = 100_000  # values that all aliases together may stand for
@@ -84,8 +84,10 @@ class Document:
         return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
     def problem(self, path: Sequence[object], message: str, hint: str = "") -> None:
-        """Note one problem at the place of `path`."""
+        """Note one problem at the place of `path`. Raises SpecError when nobody would read more of them."""
         self.problems.append(Problem(self.file, *self.at(path), message, hint))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise SpecError(self.problems)
 
 
 def read(text: str | bytes, file: str) -> Document:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from cc_notebook import model
 from cc_notebook.errors import InputError
-from cc_notebook.hosts.base import Attempt, Host
-
-__all__ = ["Attempt", "Host", "make", "name_of", "settings", "supported"]
+from cc_notebook.hosts.base import Host
 
 KINDS = ("local", "ssh")  # the pairs of transport and queue that this version has
 

@@ -81,14 +81,10 @@ def show_log(log: str, results: Path | None, name: str) -> None:
         return
     link = f"{results}/{name.replace('/', '_')}.log"
     with suppress(OSError):
-        try:
-            os.symlink(log, link)
-        except FileNotFoundError:
-            results.mkdir(parents=True)
-            os.symlink(log, link)
-        except FileExistsError:  # of an earlier attempt
+        results.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # of an earlier attempt
             os.unlink(link)
-            os.symlink(log, link)
+        os.symlink(log, link)
 
 
 def _never_waiting(path: str, flags: int) -> int:

@@ -39,13 +39,8 @@ class Command:
     def run(self, script: str, timeout: float) -> Result:
         """See Transport.run."""
         try:
-            done = subprocess.run(
-                self.command,
-                input=script.encode(errors="surrogateescape"),
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
+            data = script.encode(errors="surrogateescape")
+            done = subprocess.run(self.command, input=data, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired:
             raise UnavailableError(f"{self.command[0]}: no answer within {timeout:g} s") from None
         except OSError as error:

@@ -1,16 +1,19 @@
 """A picture of a workflow, in the article's colours, by the Graphviz that pygraphviz's wheels carry."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cc_notebook import labels
 from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Job, Workflow
-from cc_notebook.state import JobStatus
+from cc_notebook.state import JobStatus, RunState
 from cc_notebook.views.table import LOOKS
 
 FORMATS = (".svg", ".png", ".pdf", ".dot")
+ENV = ("HOME", "USER", "HOSTNAME", "LANG", "PWD")  # of the environment, what a label may show
 _DRAW = """
 import pygraphviz, sys
 sys.stdout.buffer.write(pygraphviz.AGraph(sys.stdin.read()).draw(None, sys.argv[1], "dot"))
@@ -23,10 +26,10 @@ def check(path: Path) -> None:
         raise InputError(f"{path.name}: a picture's name ends with {', '.join(FORMATS)}")
 
 
-def write(flow: Workflow, statuses: Mapping[str, JobStatus], path: Path) -> None:
+def write(flow: Workflow, run: RunState, path: Path) -> None:
     """Draw the graph with the state of each job into a file; its ending says the format."""
     check(path)
-    text = dot(flow, statuses).encode()
+    text = dot(flow, run).encode()
     if path.suffix != ".dot":
         words = [sys.executable, "-c", _DRAW, path.suffix[1:]]
         drawn = subprocess.run(words, input=text, capture_output=True, timeout=60, check=False)
@@ -41,20 +44,22 @@ def write(flow: Workflow, statuses: Mapping[str, JobStatus], path: Path) -> None
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def dot(flow: Workflow, statuses: Mapping[str, JobStatus]) -> str:
-    """The graph in Graphviz's language."""
-    nodes = [_node(job, statuses.get(name, JobStatus())) for name, job in flow.jobs.items()]
+def dot(flow: Workflow, run: RunState) -> str:
+    """The graph in Graphviz's language, with the labels of this moment."""
+    around = {"params": flow.params, "os": {k: os.environ[k] for k in ENV if k in os.environ}}
+    texts = {name: labels.text(job, run, datetime.now(UTC), around) for name, job in flow.jobs.items()}
+    nodes = [_node(job, run.jobs.get(name, JobStatus()), texts[name]) for name, job in flow.jobs.items()]
     edges = [f"  {_quoted(parent)} -> {_quoted(child)}" for parent, child in flow.edges]
     return "\n".join([f"digraph {_quoted(flow.name)} {{", *nodes, *edges, "}"]) + "\n"
 
 
-def _node(job: Job, status: JobStatus) -> str:
+def _node(job: Job, status: JobStatus, text: str) -> str:
     shape = job.shape or ("diamond" if job.name in MARKERS else "box")
     style = "filled,rounded" if job.style is None and shape == "box" else job.style or "filled"
-    label = f"{LOOKS[status.state].symbol} {job.name}" + ("" if job.instant else f"\\n{status.progress}%")
+    label = f"{LOOKS[status.state].symbol} {text}" + ("" if job.instant or job.label else f"\n{status.progress}%")
     words = {"label": label, "shape": shape, "style": style, "fillcolor": LOOKS[status.state].color}
     return f"  {_quoted(job.name)} [{', '.join(f'{key}={_quoted(value)}' for key, value in words.items())}]"
 
 
 def _quoted(text: str) -> str:
-    return '"' + clean(text).replace('"', '\\"') + '"'
+    return '"' + clean(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import NamedTuple, TextIO
 
@@ -182,7 +182,5 @@ def _elapsed(started: str, ended: str, state: str) -> str:
     if not started or state == "ready":
         return ""
     stop = datetime.fromisoformat(ended) if ended and state != "running" else datetime.now(UTC)
-    seconds = (stop - datetime.fromisoformat(started)).total_seconds()
-    return (
-        f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 3600:.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:02.0f}"
-    )
+    taken = stop - datetime.fromisoformat(started)
+    return f"{taken.total_seconds():.1f} s" if taken < timedelta(minutes=1) else str(taken).split(".")[0]

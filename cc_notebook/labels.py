@@ -1,0 +1,53 @@
+"""Labels of jobs: braces as everywhere, and the article's times. The moment and the surroundings are handed in."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from cc_notebook import template
+from cc_notebook.model import Job
+from cc_notebook.state import FINAL, RunState
+
+MOMENT, SPAN = "%m/%d/%Y, %H:%M:%S", "%H:%M:%S"  # how times and durations are written where the label says nothing
+
+
+def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -> str:
+    """The label of a job in a run at `now` (aware); `around` holds what else braces may name (os, params).
+
+    `{t0.%H--%M}` is a local time, `--` stands for a colon. Not known yet is N/A; an unknown name stands as typed.
+    """
+    values = {**around, **_values(job, run, now)}
+
+    def replaced(match: re.Match[str]) -> str:
+        name, _, form = (match[1] or "").strip().partition(".")
+        if isinstance(value := values.get(name), datetime):
+            return value.astimezone().strftime(form.replace("--", ":") or MOMENT)
+        if isinstance(value, timedelta):
+            days = f"{value.days} days, " if value.days else ""
+            return days + (datetime.min + timedelta(0, value.seconds)).strftime(form.replace("--", ":") or SPAN)
+        try:
+            return str(template.render("N/A" if name in values and value is None else match[0], values))
+        except template.UnknownName:
+            return match[0]
+
+    return template.TOKEN.sub(replaced, (job.label or "{name}").replace("\\n", "\n"))
+
+
+def _values(job: Job, run: RunState, now: datetime) -> dict[str, object]:
+    status = run.jobs.get(job.name) or RunState([job.name]).jobs[job.name]
+    t0, t1, start = _time(run.started), _time(run.stopped if run.ended else ""), _time(status.started)
+    end = _time(status.ended if status.state in FINAL else "")
+    extra = job.model_extra or {}
+    times = {"now": now, "t0": t0, "t1": t1, "tstart": start, "tend": end, "created": _time(extra.get("created")) or t0}
+    times["modified"] = _time(status.ended or status.started or status.submitted)
+    spans = {"dt0": t0 and (t1 or now) - t0, "dt1": t0 and t1 and t1 - t0, "dt": start and (end or now) - start}
+    attributes = {**job.model_dump(exclude_none=True, exclude={"params"}), **extra, **times, **spans}
+    outputs = {name: other.outputs for name, other in run.jobs.items()} | status.outputs
+    return {**outputs, **attributes, "status": status.state, "progress": status.progress}
+
+
+def _time(text: object) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(str(text or ""))
+    return None
