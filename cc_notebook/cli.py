@@ -127,10 +127,7 @@ def show(run_id: str, as_json: bool) -> None:
     from cc_notebook.views import table
 
     found = runs.find(run_id)
-    if as_json:
-        click.echo(json.dumps(found.status()))
-    else:
-        table.show(found)
+    click.echo(json.dumps(found.status())) if as_json else table.show(found)
 
 
 @main.command()

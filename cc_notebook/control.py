@@ -98,10 +98,6 @@ class Plan:
         if name not in self.queue(name):
             self._insert(name)
 
-    def first(self, host: str) -> int:
-        """The place in the order of the first runnable job of a host."""
-        return self.rank[self.runnable[host][0]] if self.runnable[host] else len(self.rank)
-
     def queue(self, name: str) -> list[str]:
         """The runnable jobs of the host that runs `name`."""
         return self.runnable.setdefault(self.place(self.jobs[name]), [])

@@ -142,17 +142,14 @@ class Engine:
             if name in self.alive and name not in self._to_start:
                 groups.setdefault(status.host, []).append(self._attempt(name))
             elif status.state not in FINAL:
-                self._forget(name)
+                self._later.pop(name, None)
+                self.plan.remove(name)
                 if self._to_start.pop(name, None):
                     self._host(status.host).release()
                 number = status.attempt if name in self.alive else 0
                 self._emit(Event("cancel", job=name, attempt=number, ending="cancelled", reason=control.BY_USER))
         for host, attempts in groups.items():
             self._host(host).cancel(attempts)
-
-    def _forget(self, name: str) -> None:
-        self._later.pop(name, None)
-        self.plan.remove(name)
 
     # ---- observations -------------------------------------------------------------------------------------------
 
@@ -219,8 +216,8 @@ class Engine:
             name = self.plan.to_skip.pop()
             parents = ", ".join(f"{number} {outcome}" for outcome, number in self.plan.tally.get(name, {}).items())
             self._emit(Event("skip", job=name, reason=f"trigger {self.jobs[name].trigger}: parents {parents}"))
-        for host in sorted(self.plan.runnable, key=self.plan.first):
-            queue = self.plan.runnable[host]
+        rank = self.plan.rank  # the host whose first job comes first in the order has the first choice
+        for host, queue in sorted(self.plan.runnable.items(), key=lambda item: [rank[job] for job in item[1][:1]]):
             if queue and self.jobs[queue[0]].instant:
                 self._submit(queue[0], host)
                 continue

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,10 @@ class Reader:
 
     def new(self) -> Iterator[Event]:
         """The events after the last one given; an unfinished line waits for its newline."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return
+        data = b""
+        with suppress(FileNotFoundError), open(self.path, "rb") as file:
+            file.seek(self._offset)
+            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.split(b"\n")[:-1]:

@@ -23,13 +23,16 @@ def prepare(spec: RunSpec, job: Job, number: int, outputs: Mapping[str, Mapping[
         shebang, digest = _script(os.path.join(folder, job.script)) if job.script else ("", _digest(job.exec or ""))
     except OSError as error:
         raise InputError(f"the script '{job.script}' cannot be read: {error.strerror}") from None
+    venv_is_folder = "/" in (job.venv or "") or os.path.isdir(os.path.join(folder, job.venv or ""))
+    if local and venv_is_folder and not os.path.isdir(os.path.join(folder, os.path.expanduser(job.venv or ""))):
+        raise InputError(f"job '{job.name}': the venv '{job.venv}' is not there")
     around = payload.Surroundings(
         run=spec.run,
         folder=folder if local else "",
         results=hosts.results(spec) if local else "",
         python=spec.python if local else hosts.settings(spec, job).python,
         shebang=shebang,
-        venv_is_folder="/" in (job.venv or "") or os.path.isdir(os.path.join(folder, job.venv or "")),
+        venv_is_folder=venv_is_folder,
         values=payload.values_of(job, spec.workflow.params, outputs),
     )
     attempt = payload.attempt_of(job, spec.run, number)

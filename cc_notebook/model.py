@@ -139,7 +139,7 @@ def _sequences(value: object) -> object:
 class Job(BaseModel):
     """One node of a workflow. Attributes that it does not know are kept and usable as `{attribute}`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
     name: str = ""
     kind: Annotated[Kind, BeforeValidator(_kind, json_schema_input_type=str)] = "local"
     host: str = Field("", pattern="^($|[^-])")
@@ -249,7 +249,7 @@ class File(BaseModel):
 class Workflow(BaseModel):
     """A valid workflow: jobs by name in file order, and the edges (parent, child) without repetition."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
     name: str = ""
     params: dict[str, Any] = {}
     hosts: dict[str, Host] = {}
@@ -262,7 +262,7 @@ class Workflow(BaseModel):
 class RunSpec(BaseModel):
     """`run.json`: what a run executes, fixed when it is created; enough to rebuild everything with the journal."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
     run: str
     workflow: Workflow
     path: str  # the workflow file, "" if there is none
@@ -272,6 +272,4 @@ class RunSpec(BaseModel):
     max_parallel: int | None = None
     machine: str = ""
     python: str = ""
-    path_variable: str = ""
-    variables: tuple[str, ...] = ()
     created: str = ""

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,14 +22,14 @@ for _name in ("rfc3987_syntax", "pyarrow"):  # a second to import, for formats a
 try:
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill import execute_notebook, inspect_notebook
+    from papermill import execute_notebook
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
 except ImportError as error:
     sys.exit(f"{error}: install what notebooks need with\n  {sys.executable} -m pip install papermill ipykernel")
 
-SCRAP = "application/scrapbook.scrap.json+json"
+SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.text+json")
 MOST = 20_000  # characters of a source or traceback that are kept
 
 
@@ -55,35 +56,38 @@ class Client(PapermillNotebookClient):
 
     at = {"cell": 0, "cells": 0, "source": ""}  # where the notebook is
     kernel: Any = None  # what manages its kernel
+    numbers: dict[int, int] = {}  # index of a cell → its number
+    begins = ""  # what ends a line that a cell left open
 
     def __init__(self, nb_man: Any, **options: Any) -> None:
         super().__init__(nb_man, **options)
-        code = (
-            i
-            for i, cell in enumerate(self.nb.cells)
-            if cell.cell_type == "code" and not _tag(cell, "injected-parameters")
-        )
-        self.numbers = {index: number for number, index in enumerate(code, 1)}
+        cells = [i for i, c in enumerate(self.nb.cells) if c.cell_type == "code" and not _tag(c, "injected-parameters")]
+        Client.numbers = {index: number for number, index in enumerate(cells, 1)}
         self.on_cell_start, self.on_cell_executed = self._begin, self._report
-        self.at["cells"] = len(self.numbers)
+        self.at["cells"] = len(cells)
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         self.at.update(cell=self.numbers.get(cell_index, 0), source=cell.source)
 
     def _report(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
-        if not (number := self.numbers.get(cell_index)):
-            return
-        total = len(self.numbers)
-        print(f"# cloudmesh status=running progress={1 + 98 * number // total} step={number}/{total}", flush=True)
+        if number := self.numbers.get(cell_index):
+            total = len(self.numbers)
+            self.say(f"progress={1 + 98 * number // total} step={number}/{total}")
 
     def process_message(self, *arguments: Any, **options: Any) -> Any:
         """See PapermillNotebookClient; a scrap becomes an output of the job."""
         output = super().process_message(*arguments, **options)
-        if output and SCRAP in output.get("data", {}):
-            scrap = output["data"][SCRAP]
+        if output and output.output_type == "stream":
+            self.begins = "" if output.text.endswith("\n") else "\n"
+        for scrap in (output["data"][kind] for kind in SCRAPS if output and kind in output.get("data", {})):
             text = json.dumps(scrap["data"], separators=(",", ":")).replace(" ", "\\u0020")
-            print(f"# cloudmesh status=running {scrap['name']}={text}", flush=True)
+            self.say(f"{''.join(str(scrap['name']).split())}={text}")
         return output
+
+    def say(self, words: str) -> None:
+        """Print a line of the protocol, which stands alone whatever the cell printed last."""
+        print(f"{self.begins}# cloudmesh status=running {words}", flush=True)
+        self.begins = ""
 
 
 class Engine(NBClientEngine):
@@ -105,28 +109,45 @@ def _tag(cell: Any, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
+def parameters(path: str) -> dict[str, Any]:
+    """What the cell tagged `parameters` assigns, by name; None for what is no plain value. Raises SyntaxError."""
+    with open(path, encoding="utf-8") as file:
+        cells = json.load(file).get("cells", [])
+    tagged = (cell["source"] for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    found: dict[str, Any] = {}
+    for node in ast.parse("".join(next(tagged, ""))).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            names = [
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            ]
+            found.update(dict.fromkeys(names))
+            with suppress(ValueError, TypeError):
+                found.update({name: ast.literal_eval(node.value or "None") for name in names[:1] if len(names) == 1})
+    return found
+
+
 def check_params(path: str, params: dict[str, Any]) -> None:
     """Raises ValueError for a param that the cell tagged `parameters` does not have, or that is of another type."""
-    known = inspect_notebook(path) if params else {}
+    try:
+        known = parameters(path) if params else {}
+    except SyntaxError:
+        return  # of another language: papermill puts them in, nobody checks them
     for name, value in params.items():
         if name not in known:
             near = get_close_matches(name, known, 1)
             there = f"it has {', '.join(known)}" if known else "no cell is tagged 'parameters'"
             hint = f"did you mean '{near[0]}'?" if near else there
             raise ValueError(f"the notebook has no param '{name}'; {hint}")
-        try:
-            default = ast.literal_eval(known[name]["default"])
-        except (ValueError, SyntaxError):
-            continue  # an expression: its type is not known here
-        wider = isinstance(default, float) and type(value) is int
-        if default is not None and value is not None and type(value) is not type(default) and not wider:
-            raise ValueError(f"param '{name}' is {value!r}, but the notebook's own is {default!r}: another type")
+        kinds = [{int: float, tuple: list}.get(kind, kind) for kind in (type(known[name]), type(value))]
+        if known[name] is not None and value is not None and kinds[0] is not kinds[1]:
+            raise ValueError(f"param '{name}' is {value!r}, but the notebook's own is {known[name]!r}: another type")
 
 
 def explain(error: BaseException) -> dict[str, Any]:
     """What went wrong, as the fields of `error.json`."""
     told = {**Client.at, "name": type(error).__name__, "message": str(error)}
     if isinstance(error, PapermillExecutionError):
+        told |= {"cell": Client.numbers.get(error.cell_index, 0), "source": error.source}
         told |= {"name": error.ename, "message": error.evalue, "traceback": "\n".join(error.traceback)}
     elif isinstance(error, DeadKernelError):
         code = getattr(Client.kernel.provisioner.process, "returncode", None)
@@ -135,8 +156,7 @@ def explain(error: BaseException) -> dict[str, Any]:
     elif isinstance(error, CellTimeoutError):
         told |= {"name": "CellTimeout", "message": "the cell took longer than cell_timeout allows"}
     elif isinstance(error, NoSuchKernel):
-        there = ", ".join(sorted(Kernels().find_kernel_specs()))
-        told |= {"message": f"there is no kernel '{error.name}' here; there is: {there or 'none'}"}
+        told["message"] = f"there is no kernel '{error.name}' here but {', '.join(Kernels().find_kernel_specs())}"
     return {key: value[:MOST] if isinstance(value, str) else value for key, value in told.items()}
 
 
@@ -145,13 +165,13 @@ def run(path: str, result: str, spec: dict[str, Any]) -> None:
     first, rest = spec["kernel_python"][:1], spec["kernel_python"][1:]
     Kernels.python = (*(shutil.which(word) or word for word in first), *rest)  # "python" alone would be taken for ours
     if Kernels.python and subprocess.run([*Kernels.python, "-c", "import ipykernel"], capture_output=True).returncode:
-        raise ValueError(
-            f"'{' '.join(Kernels.python)}' has no ipykernel: run pip install ipykernel in that environment"
-        )
-    path, result = (text.replace("{", "{{").replace("}", "}}") for text in (path, result))  # papermill's own braces
+        raise ValueError(f"'{' '.join(Kernels.python)}' has no ipykernel: pip install ipykernel there")
     check_params(path, spec["params"])
+    path, result = (text.replace("{", "{{").replace("}", "}}") for text in (path, result))  # papermill's own braces
     papermill_engines.register("cc", Engine)
     options = {"engine_name": "cc", "kernel_name": spec["kernel"], "execution_timeout": spec["cell_timeout"]}
+    if spec["kernel"]:  # also for a notebook that does not say in which language it is
+        options["language"] = Kernels().get_kernel_spec(spec["kernel"]).language
     done = execute_notebook(path, result, spec["params"], progress_bar=False, **options)
     code = [cell for cell in done.cells if cell.cell_type == "code" and not _tag(cell, "skip-execution")]
     if left := [cell for cell in code if cell.source.strip() and cell.execution_count is None]:
@@ -166,6 +186,7 @@ def main(path: str) -> int:
         raise Stopped
 
     signal.signal(signal.SIGTERM, stop)
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # a cell may print anything
     folder, results = os.environ["CC_JOB_DIR"], os.environ.get("CC_RESULTS_DIR")
     with open(f"{folder}/spec.json", encoding="utf-8") as file:
         spec = json.load(file)
@@ -177,10 +198,9 @@ def main(path: str) -> int:
         with open(f"{folder}/error.part", "w", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\n")
         os.replace(f"{folder}/error.part", f"{folder}/error.json")
-        print(
-            f"cell {told['cell']}: {told['name']}: {told['message']}", told.get("traceback", ""), sep="\n", flush=True
-        )
-    if results and os.path.exists(f"{folder}/notebook.ipynb"):
+        where = f"cell {told['cell']}: " if told["cell"] else ""
+        print(f"{where}{told['name']}: {told['message']}", told.get("traceback", ""), sep="\n", flush=True)
+    with suppress(OSError):  # where it cannot be shown it still is in the attempt's folder
         shutil.copyfile(f"{folder}/notebook.ipynb", f"{results}/{spec['job'].replace('/', '_')}.ipynb")
     return code
 

@@ -35,8 +35,6 @@ def attempt_of(job: Job, run: str, number: int) -> Attempt:
 
 def values_of(job: Job, params: Mapping[str, object], outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """What braces may name: attributes, params (the job's own first) and outputs of other jobs as `{job.key}`."""
-    if not any(True for text in (*job.args, *job.env.values(), *job.params.values()) for _ in template.names(text)):
-        return {}
     attributes = {key: value for key, value in job.model_dump().items() if value is not None} | (job.model_extra or {})
     own = {key: template.render(value, {**outputs, **params, "params": params}) for key, value in job.params.items()}
     both = {**params, **own}

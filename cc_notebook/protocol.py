@@ -6,6 +6,7 @@ Text in, values out; reading the log in bounded pieces is the host's affair.
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -77,10 +78,10 @@ def report(lines: Iterable[str], pattern: str | None = None) -> Report:
 
 def failure(text: str) -> dict[str, object]:
     """The known fields of a notebook's `error.json`; empty if it is none."""
-    found = value(text)
     known = {"cell": int, "cells": int, "name": str, "message": str, "source": str, "traceback": str}
-    fields = found if isinstance(found, dict) else {}
-    return {key: fields[key] for key, kind in known.items() if isinstance(fields.get(key), kind)}
+    with suppress(ValueError, RecursionError, AttributeError):
+        return {key: item for key, item in json.loads(text).items() if isinstance(item, known.get(key, ()))}
+    return {}
 
 
 @lru_cache(maxsize=256)

@@ -285,14 +285,8 @@ def start_engine(run: Run) -> None:
         return
     log = os.open(run.folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "cc_notebook.engine", str(run.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-        )
+        words, none = [sys.executable, "-m", "cc_notebook.engine", str(run.folder)], subprocess.DEVNULL
+        child = subprocess.Popen(words, stdin=none, stdout=log, stderr=log, cwd="/", start_new_session=True)
     except OSError as error:
         raise ResourceError(f"no engine could be started for {run.id}: {error}") from error
     finally:

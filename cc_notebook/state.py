@@ -40,9 +40,8 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their default, ready for JSON."""
-        return {
-            name: value for name in _FIELDS if (value := getattr(self, name)) not in (None, "", (), {}) or name == "seq"
-        }
+        values = ((name, getattr(self, name)) for name in _FIELDS)
+        return {name: value for name, value in values if value not in (None, "", (), {}) or name == "seq"}
 
 
 _FIELDS = tuple(f.name for f in fields(Event))
@@ -174,14 +173,12 @@ class RunState:
         self.started = self.stopped = ""
         self.trouble: dict[str, str] = {}  # host → why it cannot be reached
         self.answered: dict[str, str] = {}  # request → why it was refused, empty if it was carried out
-        self.deaths = 0  # engines that came without any other event since
 
     def feed(self, event: Event) -> None:
         """Take in the next event. Raises BugError if it contradicts what is known."""
         self.seq = event.seq
         if event.request:
             self.answered[event.request] = event.reason if event.type == "refused" else ""
-        self.deaths = self.deaths + 1 if event.type == "engine" else 0
         if event.type in TABLE:
             for name in event.jobs or (event.job,):
                 self.jobs[name] = apply(self.jobs[name], event)

@@ -3,6 +3,7 @@
 A name is looked up step by step in mappings only, never as an attribute of an object.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -53,7 +54,5 @@ def as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple, dict)):
-        import json
-
         return json.dumps(value)
     return str(value)

@@ -227,8 +227,6 @@ class Workflow:
                 max_parallel=max_parallel,
                 machine=store.machine_id(),
                 python=sys.executable,
-                path_variable=os.environ.get("PATH", ""),
-                variables=tuple(sorted(os.environ)),
                 created=store.now(),
             )
         )

@@ -290,3 +290,11 @@ def test_one_round_trip_for_any_number_of_jobs(tmp_path):
     watch(host, ended(20))
     host.close()
     assert line.calls < 20
+
+
+def test_job_that_removes_its_own_folder_runs_once(make_host, tmp_path):
+    """An attempt's folder is never made again: what removed its own is told as lost, and ran one time."""
+    host = make_host()
+    start(host, launch(Job(name="gone", exec=f'echo ran >> {tmp_path}/ran; rm -rf "$CC_JOB_DIR"'), make_host.home))
+    assert watch(host, ended())[-1].ending == "lost"
+    assert (tmp_path / "ran").read_text() == "ran\n"

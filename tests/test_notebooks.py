@@ -135,7 +135,7 @@ def test_clear_failures(folder):
     assert reasons["cell"] == "cell 2: CellTimeout: the cell took longer than cell_timeout allows"
     assert reasons["job"] == "the time limit of 4 s was reached, in cell 2"
     assert "1 cells were not executed" in reasons["early"]
-    assert "there is no kernel 'nowhere' here; there is: " in reasons["kernel"]
+    assert "there is no kernel 'nowhere' here but " in reasons["kernel"]
     assert "NotJSONError" in reasons["broken"]
     assert {job["state"] for job in run.status()["jobs"].values()} == {"failed"}
 
@@ -210,3 +210,49 @@ def test_a_machine_without_papermill_says_what_to_install(folder):
         [sys.executable, "-S", runner, "n.ipynb"], env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and "pip install papermill ipykernel" in done.stderr
+
+
+def test_a_traceback_through_libraries_is_told(folder):
+    """A failure deep in a library, with a long coloured traceback, keeps its cell, message and traceback."""
+    notebook(folder, "n.ipynb", "1", "import json\njson.loads('{x')", "2")
+    run = workflow(a={"script": "n.ipynb"}).run().wait(60)
+    assert run.status("a")["reason"].startswith("cell 2: JSONDecodeError: Expecting property name")
+    assert "json.loads('{x')" in run.status("a")["error"]["source"]
+
+
+def test_progress_after_an_open_line_and_glued_text(folder):
+    """What a cell prints without a newline hides no report; text is glued as well as numbers."""
+    scrap = "application/scrapbook.scrap.text+json"
+    glue = f"from IPython.display import display\ndisplay({{{scrap!r}: {{'name': 'word', 'data': 'a b'}}}}, raw=True)"
+    notebook(folder, "n.ipynb", "print('.', end='')", "print('.', end='')\n" + glue, "print('.', end='')")
+    run = workflow(a={"script": "n.ipynb"}).run().wait(60)
+    assert run.status("a")["step"] == "3/3" and run.outputs("a") == {"word": "a b"}
+
+
+def test_params_of_every_shape(folder):
+    """Values with `=`, annotated and unpacked names, infinity, a list for a tuple; no kernelspec, but `kernel:`."""
+    first = "url: str = 'http://h/?q=1'\nq, r = 1, 2\nlimit = 1.0\nshape = (1, 2)\nopts = dict(a=1)"
+    notebook(folder, "n.ipynb", first, "print(url, q, limit, shape, opts)", tagged=True)
+    made = json.loads((folder / "n.ipynb").read_text())
+    del made["metadata"]["kernelspec"]
+    write(folder, "n.ipynb", json.dumps(made))
+    params = {"url": "x=y", "q": 5, "limit": float("inf"), "shape": [3, 4], "opts": {"b": None}}
+    run = workflow(a={"script": "n.ipynb", "kernel": "python3", "params": params}).run().wait(60)
+    assert run.state == "done", run.status("a")
+    assert "x=y 5 inf [3, 4] {'b': None}" in run.log("a")
+
+
+def test_a_copy_that_cannot_be_placed_fails_nothing(folder):
+    """Where the results folder cannot be made the job is done all the same."""
+    write(folder, "w-runs", "in the way")
+    notebook(folder, "n.ipynb", "1")
+    assert workflow(a={"script": "n.ipynb"}).run().wait(60).state == "done"
+
+
+def test_a_venv_that_is_not_there_is_told(folder):
+    """Neither a notebook nor a script runs in another environment than the one that was asked for."""
+    notebook(folder, "n.ipynb", "1")
+    write(folder, "s.py", "")
+    run = workflow(a={"script": "n.ipynb", "venv": "no/env"}, b={"script": "s.py", "venv": "./no"}).run().wait(60)
+    assert "the venv 'no/env' is not there" in run.status("a")["reason"]
+    assert run.state == "failed" and run.status("b")["state"] == "failed"

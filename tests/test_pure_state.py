@@ -208,7 +208,7 @@ def accepted(events):
 
 def facts(view):
     """Everything that a reader can see of a run."""
-    asked = (view.paused, view.cancelled, view.answered, view.deaths)
+    asked = (view.paused, view.cancelled, view.answered)
     return (view.jobs, view.seq, view.state, view.progress, view.counts(), view.ended, view.reason, *asked)
 
 

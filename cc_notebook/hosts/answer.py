@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class Look:
     """The answer about one attempt."""
 
-    gone: bool = False
+    gone: str = ""  # cc-gone: never made, cc-lost: removed
     claim: str | None = None
     names: list[str] = field(default_factory=list)
     left: int | None = None
@@ -28,8 +28,8 @@ def parse(lines: Sequence[str]) -> dict[str, Look]:
             look = looks[rest] = Look()
         elif line.startswith("|"):
             look.lines.append(line[1:])
-        elif word == "cc-gone":
-            look.gone = True
+        elif word in ("cc-gone", "cc-lost"):
+            look.gone = word
         elif word == "cc-claim":
             look.claim = rest
         elif word == "cc-names":

@@ -69,7 +69,10 @@ class LocalHost:
     def watch(self, attempts: Sequence[Attempt]) -> None:
         """See Host.watch."""
         for attempt in attempts:
-            self._live[attempt.job, attempt.number] = Live(attempt, f"{self.run_dir}/{attempt.folder}")
+            live = Live(
+                attempt, f"{self.run_dir}/{attempt.folder}", launches=LAUNCHES
+            )  # it ran: it is not started again
+            self._live[attempt.job, attempt.number] = live
         self._look_within(0)
 
     def cancel(self, attempts: Sequence[Attempt]) -> None:
@@ -78,6 +81,7 @@ class LocalHost:
             live = self._live[attempt.job, attempt.number]
             with suppress(OSError):  # a full disk: this engine still knows, a later one sees a signal
                 Path(live.folder, "cancel").touch(mode=0o600)
+            with suppress(OSError):
                 take_claim(live.folder)
             self._doom(live, GRACE)
         self._signal(self._left())
@@ -91,7 +95,10 @@ class LocalHost:
             self._next = math.inf
         left = self._left()
         self._signal(left)
-        found = [seen for live, ended in due.items() for seen in self._check(live, ended, left)]
+        found: list[Observation] = []
+        for live, ended in due.items():
+            with suppress(OSError):  # a folder that goes meanwhile, a full disk: again at the next look
+                found += self._check(live, ended, left)
         if self._live:
             self._look_within(SOON if any(live.kill_at or not live.claim for live in self._live.values()) else LATER)
         return found
@@ -150,21 +157,21 @@ class LocalHost:
         for live in doomed:
             with suppress(FileNotFoundError):
                 live.claim = live.claim or look(live.folder).claim
+                live.claim = live.claim if live.claim and live.claim.pid else None
         return procs.members((live.attempt.token, live.claim) for live in doomed) if doomed else {}
 
     def _signal(self, left: Left) -> None:
         for live in self._live.values():
             for member in left.get(live.attempt.token, ()):
-                overdue = time.monotonic() >= live.kill_at
-                procs.send(member, signal.SIGKILL if overdue else signal.SIGTERM)
+                procs.send(member, signal.SIGKILL if time.monotonic() >= live.kill_at else signal.SIGTERM)
 
     def _check(self, live: Live, process_ended: bool, left: Left) -> list[Observation]:
         if process_ended and live.child:
-            live.child.wait()
+            live.child.poll()
         living = left.get(live.attempt.token, procs.UNKNOWN)
         try:
             folder = look(live.folder)
-        except FileNotFoundError:
+        except OSError:
             return self._gone(live, living)
         if not live.kill_at and os.path.exists(f"{live.folder}/cancel"):  # an earlier engine began it
             self._doom(live, GRACE)
@@ -193,8 +200,9 @@ class LocalHost:
             self._doom(live, 0, cancelled=False)
         if live.kill_at and living:
             return []
+        seen = live.recorded(folder)
         self._forget(live)
-        return [live.recorded(folder)]
+        return [seen]
 
     def _claimed(self, live: Live, claim: Claim, process_ended: bool, living: procs.Living) -> list[Observation]:
         if not claim.pid and not live.kill_at:  # made a moment ago, or the disk was full
@@ -235,7 +243,7 @@ class LocalHost:
         """The wrapper ended without a claim, or an earlier engine started none: start it again, a few times."""
         if live.child and live.child.returncode == DISK_FULL:
             live.launches, live.child = 0, None  # it is started at a later look
-        elif live.launches < LAUNCHES:
+        elif live.launches < LAUNCHES and not live.kill_at:
             with suppress(OSError):
                 self._spawn(live)
         elif take_claim(live.folder):  # else a wrapper was faster: it is seen as claimed at the next look

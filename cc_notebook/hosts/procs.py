@@ -39,22 +39,26 @@ def members(attempts: Iterable[tuple[str, Claim | None]]) -> dict[str, list[psut
             own = _token(found.pid)
             token = own if own in result else sessions.get(os.getsid(found.pid), "")
             if token and own is not None:
+                os.kill(found.pid, 0)  # one that we may not signal, begun by sudo, is not ours to wait for
                 result[token].append(found)
     return result
 
 
 def _token(pid: int) -> str | None:
     """The token in the environment of a living process: '' if it has none, None if it is dead or a zombie."""
-    with suppress(psutil.NoSuchProcess):  # a zombie too
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         with suppress(psutil.AccessDenied, OSError):
-            return psutil.Process(pid).environ().get("CC_ATTEMPT", "")
+            return process.environ().get("CC_ATTEMPT", "")
         return ""
     return None
 
 
 def send(target: psutil.Process, number: signal.Signals) -> None:
     """Signal exactly this process: the descriptor holds it, so a reused pid cannot be hit."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         descriptor = os.pidfd_open(target.pid)
         try:
             if target.is_running():

@@ -136,7 +136,7 @@ class RemoteHost:
             if "cc-end" not in answer.out.splitlines()[-1:]:
                 last = (answer.err.strip().splitlines() or ["no answer"])[-1]
                 raise UnavailableError(f"the machine's answer is not whole (exit code {answer.code}): {last}")
-        except UnavailableError as error:
+        except (UnavailableError, OSError) as error:  # also a file that cannot be read here
             self._say(str(error))
             for live in lives:
                 live.again = 0.0
@@ -174,9 +174,10 @@ class RemoteHost:
     def _see(self, live: _Live, look: Look) -> list[Observation]:
         folder, seen = read_folder(look.names, look.claim), Observation(live.attempt.job, live.attempt.number)
         if look.gone or not look.names:
-            if live.cancelled:
-                return self._over(live, replace(seen, ending="cancelled"))
-            return [] if live.launch else self._over(live, replace(seen, ending="lost", reason="its folder is gone"))
+            if live.launch and look.gone != "cc-lost" and not live.cancelled:
+                return []
+            ending, why = ("cancelled", "") if live.cancelled else ("lost", "its folder is gone")
+            return self._over(live, replace(seen, ending=ending, reason=why))
         live.launch = None if folder.claim or folder.by_engine else live.launch
         report = replace(protocol.report(look.lines, live.attempt.pattern), error=protocol.failure(look.error))
         started = look.times[0] if look.times else None
@@ -205,14 +206,14 @@ class RemoteHost:
 def _start(launch: Launch, folder: str) -> str:
     """sh that makes the attempt's folder, once, and starts its wrapper while nobody has claimed it."""
     work = "files" if launch.isolated else '"$cc_run"/files'
-    lines = [f"if cc_begin {folder}; then"]
-    lines += [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
+    steps = [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
     for source, name in launch.inputs.items():
         target = f"{work}/{shlex.quote(name)}"
-        lines.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
-        lines.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
-    lines += [f"cc_made {folder}", "fi", f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{']
-    return "\n".join([*lines, direct.submit(launch.attempt.token), "}"])
+        steps.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
+        steps.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
+    make = " &&\n".join([*steps, f"cc_made {folder}"])  # on a full disk nothing of it counts
+    start = f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{\n{direct.submit(launch.attempt.token)}\n}}'
+    return f"if cc_begin {folder}; then\n{{ {make}\n}} || cc_undo {folder}\nfi\n{start}"
 
 
 def _file(target: str, text: str) -> str:

@@ -25,32 +25,48 @@ cc_in_session() {
   [ "$cc_valid" ] && [ "$1" = "$6" ] && [ "$3" != Z ] && echo "$2"
 }
 
-# cc_begin FOLDER: enter a new folder that will be the attempt's; fails if that was made before: a folder made twice could
-# lose the claim of a wrapper. cc_made FOLDER: give it its name; where another was faster it ends up inside that, unseen.
+# cc_begin FOLDER: enter a new folder that will be the attempt's; fails if that was made before (FOLDER.made, which stays
+# when a job removes its own folder): made twice it could lose the claim of a wrapper. cc_made FOLDER: give it its name;
+# where another was faster it ends up inside that, unseen. cc_undo FOLDER: the disk was full, nothing of it counts.
 cc_begin() {
-  [ ! -d "$cc_run/$1" ] && mkdir -p "$cc_run/$1.part.$$/files" && cd "$cc_run/$1.part.$$"
+  [ ! -e "$cc_run/$1.made" ] && [ ! -d "$cc_run/$1" ] && mkdir -p "$cc_run/$1.part.$$/files" && cd "$cc_run/$1.part.$$"
 }
 cc_made() {
-  : > room && mv "$cc_run/$1.part.$$" "$cc_run/$1"
+  { true > room; } 2> /dev/null && mv "$cc_run/$1.part.$$" "$cc_run/$1" && true > "$cc_run/$1.made"
+}
+
+cc_undo() {
+  cd "$cc_run" && rm -rf "$cc_run/$1.part.$$"
 }
 
 # cc_end FOLDER TOKEN SIGNAL: take the claim, signal what is left, record the end when nothing is
 cc_end() {
   cd "$cc_run/$1" 2> /dev/null || return
-  : > cancel
+  { true > cancel; } 2> /dev/null
   (set -C; echo engine > claim) 2> /dev/null
   cc_claim
   cc_record
   cc_left=$(cc_members "$cc_pid" "$2")
   if [ -n "$cc_left" ]; then
     kill -"$3" $cc_left 2> /dev/null
-  elif [ -z "$cc_done" ]; then
+  elif [ -z "$cc_done$cc_elsewhere" ]; then
     { true > state.cancelled; } 2> /dev/null || mv room state.cancelled
   fi
 }
 cc_claim() {
-  cc_pid=- cc_rest=
+  cc_pid=- cc_rest= cc_old=
   [ ! -s claim ] || read -r cc_pid cc_rest < claim
+  cc_boot=- cc_host=
+  if [ -r /proc/sys/kernel/random/boot_id ]; then
+    read -r cc_boot < /proc/sys/kernel/random/boot_id
+    read -r cc_host < /proc/sys/kernel/hostname
+  fi
+  cc_elsewhere= # another machine of this home folder took it: nothing here says that it lives or not
+  case $cc_rest in
+    '' | "$cc_boot $cc_host" | *" ${cc_host:-*}") ;;
+    *) cc_elsewhere=yes ;;
+  esac
+  [ "${cc_rest%% *}" = "$cc_boot" ] || cc_old=$cc_pid cc_pid=- # of an earlier boot: the pid is somebody else's now
 }
 
 cc_record() {
@@ -61,15 +77,19 @@ cc_record() {
 # cc_look FOLDER TOKEN OFFSET: print what is known of an attempt; each line of a file with a bar before it
 cc_look() {
   echo "cc-at $1"
-  cd "$cc_run/$1" 2> /dev/null || { echo cc-gone; return; }
+  if ! cd "$cc_run/$1" 2> /dev/null; then # never made, or removed: what is left then must not go on unseen
+    [ -e "$cc_run/$1.made" ] && kill -KILL $(cc_members - "$2") 2> /dev/null
+    [ -e "$cc_run/$1.made" ] && echo cc-lost || echo cc-gone
+    return
+  fi
   cc_claim
   cc_record
-  if [ -e claim ] && { [ -z "$cc_done" ] || [ -e cancel ] || [ -e state.timeout ]; }; then
+  if [ -e claim ] && [ -z "$cc_elsewhere" ] && { [ -z "$cc_done" ] || [ -e cancel ] || [ -e state.timeout ]; }; then
     cc_left=$(cc_members "$cc_pid" "$2")
     [ -e state.timeout ] && [ -n "$cc_left" ] && kill -KILL $cc_left 2> /dev/null
     echo "cc-left" $cc_left
   fi
-  [ ! -e claim ] || echo "cc-claim $cc_pid $cc_rest"
+  [ ! -e claim ] || echo "cc-claim ${cc_old:-$cc_pid} $cc_rest"
   echo "cc-names" * # after the look for processes: a record that came meanwhile is seen
   cc_record
   if [ -e claim ]; then

@@ -1,11 +1,12 @@
 """A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
 
 import time
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,14 +20,7 @@ from cc_notebook.model import Job, Workflow
 from cc_notebook.runs import Run
 from cc_notebook.state import RunState
 
-
-class Look(NamedTuple):
-    """How a state is shown: never by colour alone."""
-
-    symbol: str
-    style: str  # in a terminal
-    color: str  # in a picture: the article's, and some between them
-
+Look = namedtuple("Look", "symbol style color")  # of a state; the colour is a picture's, never alone
 
 LOOKS = {
     "ready": Look("·", "", "white"),

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -55,8 +56,7 @@ def _ask_cancel(item: Run) -> bool:
     """Ctrl-C asks once; the default, and the answer of whoever cannot be asked, is to leave the run going."""
     if not sys.stdin.isatty():
         return False
-    try:
+    with suppress(click.Abort, KeyboardInterrupt):
         answer = click.prompt("\n[d]etach (the run goes on) or [c]ancel the run", default="d", err=True)
-    except (click.Abort, KeyboardInterrupt):
-        return False
-    return str(answer).strip().lower().startswith("c")
+        return str(answer).strip().lower().startswith("c")
+    return False
