@@ -3,10 +3,12 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cc_notebook.hosts.base import Attempt, Claim, Folder, Observation
-from cc_notebook.hosts.folder import Log
+from cc_notebook.hosts.folder import Log, take_claim
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,13 @@ class Live:
         finally:
             os.close(log)
         return self.child.pid
+
+    def give_up(self) -> None:
+        """Mark it as cancelled and leave nothing to claim; on a full disk only this engine knows."""
+        with suppress(OSError):
+            Path(self.folder, "cancel").touch(mode=0o600)
+        with suppress(OSError):
+            take_claim(self.folder)
 
     def seen(self, **what: object) -> Observation:
         """An observation of this attempt."""

@@ -79,10 +79,7 @@ class LocalHost:
         """See Host.cancel: TERM now, KILL after the grace time to whatever is left."""
         for attempt in attempts:
             live = self._live[attempt.job, attempt.number]
-            with suppress(OSError):  # a full disk: this engine still knows, a later one sees a signal
-                Path(live.folder, "cancel").touch(mode=0o600)
-            with suppress(OSError):
-                take_claim(live.folder)
+            live.give_up()
             self._doom(live, GRACE)
         self._signal(self._left())
         self._look_within(SOON)
@@ -217,9 +214,8 @@ class LocalHost:
                 self._follow(live, claim.pid)
         if live.kill_at:
             if not living:
-                with suppress(OSError):  # a full disk: again at the next look
-                    Path(live.folder, "state.cancelled").touch(mode=0o600)
                 self._look_within(0)
+                Path(live.folder, "state.cancelled").touch(mode=0o600)
         elif process_ended:
             found += self._bereft(live, claim)
         elif report := live.log.news():
@@ -244,8 +240,7 @@ class LocalHost:
         if live.child and live.child.returncode == DISK_FULL:
             live.launches, live.child = 0, None  # it is started at a later look
         elif live.launches < LAUNCHES and not live.kill_at:
-            with suppress(OSError):
-                self._spawn(live)
+            self._spawn(live)
         elif take_claim(live.folder):  # else a wrapper was faster: it is seen as claimed at the next look
             return [self._end(live, "start", f"sh {live.folder}/job.sh did not start: see {live.folder}/log")]
         return []
