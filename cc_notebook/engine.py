@@ -216,10 +216,8 @@ class Engine:
             name = self.plan.to_skip.pop()
             parents = ", ".join(f"{number} {outcome}" for outcome, number in self.plan.tally.get(name, {}).items())
             self._emit(Event("skip", job=name, reason=f"trigger {self.jobs[name].trigger}: parents {parents}"))
-        # the host whose first job comes first in the order has the first choice
-        for host, queue in sorted(
-            self.plan.runnable.items(), key=lambda item: [self.plan.rank[n] for n in item[1][:1]]
-        ):
+        rank = self.plan.rank  # the host whose first job comes first in the order has the first choice
+        for host, queue in sorted(self.plan.runnable.items(), key=lambda item: [rank[job] for job in item[1][:1]]):
             if queue and self.jobs[queue[0]].instant:
                 self._submit(queue[0], host)
                 continue

@@ -9,8 +9,6 @@ from cc_notebook import template
 from cc_notebook.model import Job
 from cc_notebook.state import FINAL, RunState
 
-MOMENT, SPAN = "%m/%d/%Y, %H:%M:%S", "%H:%M:%S"  # how times and durations are written where the label says nothing
-
 
 def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -> str:
     """The label of a job in a run at `now` (aware); `around` holds what else braces may name (os, params).
@@ -22,10 +20,10 @@ def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -
     def replaced(match: re.Match[str]) -> str:
         name, _, form = (match[1] or "").strip().partition(".")
         if isinstance(value := values.get(name), datetime):
-            return value.astimezone().strftime(form.replace("--", ":") or MOMENT)
+            return value.astimezone().strftime(form.replace("--", ":") or "%m/%d/%Y, %H:%M:%S")
         if isinstance(value, timedelta):
             days = f"{value.days} days, " if value.days else ""
-            return days + (datetime.min + timedelta(0, value.seconds)).strftime(form.replace("--", ":") or SPAN)
+            return days + (datetime.min + timedelta(0, value.seconds)).strftime(form.replace("--", ":") or "%H:%M:%S")
         try:
             return str(template.render("N/A" if name in values and value is None else match[0], values))
         except template.UnknownName:
