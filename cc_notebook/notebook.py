@@ -7,6 +7,7 @@ cells, name, message, source, traceback. Cells are counted from 1 over the code 
 """
 
 import ast
+import io
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
-for _name in ("rfc3987_syntax", "pyarrow"):  # a second to import, for formats and file systems that are not used here
-    sys.modules[_name] = None  # type: ignore[assignment]  # makes the import fail, as if it were not installed
+# A second to import, for formats and file systems that are not used here: as if they were not installed.
+_skipped: dict[str, Any] = {"rfc3987_syntax": None, "pyarrow": None}
+sys.modules.update(_skipped)
 try:
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -186,7 +188,9 @@ def main(path: str) -> int:
         raise Stopped
 
     signal.signal(signal.SIGTERM, stop)
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # a cell may print anything
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")  # a cell may print anything
     folder, results = os.environ["CC_JOB_DIR"], os.environ.get("CC_RESULTS_DIR")
     with open(f"{folder}/spec.json", encoding="utf-8") as file:
         spec = json.load(file)

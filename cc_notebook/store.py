@@ -105,9 +105,5 @@ def register(name: str, path: Path) -> None:
 
 def registered(name: str) -> list[Path]:
     """The files of the workflows that are called `name`."""
-    found = []
-    for entry in sorted((home() / "register").glob("*.json")):
-        data = json.loads(entry.read_text(encoding="utf-8"))
-        if data["name"] == name and Path(data["path"]).exists():
-            found.append(Path(data["path"]))
-    return found
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((home() / "register").glob("*.json"))]
+    return [Path(entry["path"]) for entry in entries if entry["name"] == name and Path(entry["path"]).exists()]

@@ -44,9 +44,9 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are still too long, each with its present size and the reason. Lower the number, never raise it.
 LONG: dict[str, tuple[int, str]] = {
-    "engine": (279, "one class that owns a run's loop; what it decides is in control already"),
-    "runs": (246, "Run is what every face calls: sixteen short methods"),
-    "workflow": (220, "the article's Workflow and Job with their signatures"),
+    "engine": (277, "one class that owns a run's loop; what it decides is in control already"),
+    "runs": (236, "Run is what every face calls: sixteen short methods"),
+    "workflow": (218, "the article's Workflow and Job with their signatures"),
 }
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cc_notebook.hosts.base import Attempt, Claim, Folder, Observation
@@ -54,13 +54,15 @@ class Live:
         with suppress(OSError):
             take_claim(self.folder)
 
-    def seen(self, **what: object) -> Observation:
-        """An observation of this attempt."""
-        return Observation(self.attempt.job, self.attempt.number, **what)  # type: ignore[arg-type]  # its own fields
+    @property
+    def seen(self) -> Observation:
+        """An observation of this attempt that says nothing yet."""
+        return Observation(self.attempt.job, self.attempt.number)
 
     def recorded(self, folder: Folder) -> Observation:
         """The end as the wrapper's record tells it."""
-        return self.seen(
+        return replace(
+            self.seen,
             claim=folder.claim,
             started=self.time_of("claim") if folder.claim else None,
             ending="cancelled" if self.cancelled else folder.ending,

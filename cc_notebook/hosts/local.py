@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from cc_notebook.errors import ResourceError
@@ -153,8 +154,7 @@ class LocalHost:
         doomed = [live for live in self._live.values() if live.kill_at]
         for live in doomed:
             with suppress(FileNotFoundError):
-                live.claim = live.claim or look(live.folder).claim
-                live.claim = live.claim if live.claim and live.claim.pid else None
+                live.claim = live.claim if live.claim and live.claim.pid else look(live.folder).claim
         return procs.members((live.attempt.token, live.claim) for live in doomed) if doomed else {}
 
     def _signal(self, left: Left) -> None:
@@ -207,7 +207,7 @@ class LocalHost:
         found: list[Observation] = []
         if live.claim is None or (live.pidfd < 0 and not live.kill_at):
             live.claim = claim
-            found.append(live.seen(claim=claim, started=live.time_of("claim")))
+            found.append(replace(live.seen, claim=claim, started=live.time_of("claim")))
             if not procs.is_claimer(claim, live.attempt.token):
                 process_ended = True
             elif not live.child or live.child.pid != claim.pid:
@@ -219,7 +219,7 @@ class LocalHost:
         elif process_ended:
             found += self._bereft(live, claim)
         elif report := live.log.news():
-            found.append(live.seen(report=report))
+            found.append(replace(live.seen, report=report))
         return found
 
     def _bereft(self, live: Live, claim: Claim) -> list[Observation]:
@@ -247,4 +247,4 @@ class LocalHost:
 
     def _end(self, live: Live, ending: str, reason: str) -> Observation:
         self._forget(live)
-        return live.seen(claim=live.claim, ending=ending, reason=reason)
+        return replace(live.seen, claim=live.claim, ending=ending, reason=reason)

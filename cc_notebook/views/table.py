@@ -34,7 +34,6 @@ LOOKS = {
 }
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
 WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
-ALL = 10**9  # lines of a terminal that has room for everything
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def text(lines: Sequence[Row], width: int = 120) -> str:
 
 def show(run: Run, file: TextIO | None = None) -> None:
     """Print the table, the overall progress and what there is to know beside it."""
-    Console(file=file).print(_whole(run, ALL))
+    Console(file=file).print(_whole(run))
 
 
 def watch_live(run: Run) -> None:
@@ -102,7 +101,7 @@ def watch_live(run: Run) -> None:
             begun = time.monotonic()
             live.update(_whole(run, console.height))
             time.sleep(9 * (time.monotonic() - begun))  # a large table is drawn less often: the jobs need the processor
-    console.print(_whole(run, ALL))
+    console.print(_whole(run))
 
 
 def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
@@ -118,7 +117,7 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
     print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
 
-def _whole(run: Run, height: int) -> Group:
+def _whole(run: Run, height: int = 10**9) -> Group:
     view, lines = run.refresh(), rows(run)
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
     counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
