@@ -82,6 +82,14 @@ def rename(old: Path, new: Path) -> None:
         os.close(descriptor)
 
 
+def variables() -> dict[str, str]:
+    """What `jupyter cc set KEY=VALUE` keeps, for labels: `{cm.KEY}`."""
+    with suppress(FileNotFoundError):
+        found: dict[str, str] = json.loads((home() / "variables.json").read_text(encoding="utf-8"))
+        return found
+    return {}
+
+
 def machine_id() -> str:
     """What tells this computer from others that share its home folder."""
     with suppress(OSError):

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cc_notebook import labels
+from cc_notebook import labels, store
 from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Job, Workflow
 from cc_notebook.state import JobStatus, RunState
@@ -46,7 +46,8 @@ def write(flow: Workflow, run: RunState, path: Path) -> None:
 
 def dot(flow: Workflow, run: RunState) -> str:
     """The graph in Graphviz's language, with the labels of this moment."""
-    around = {"params": flow.params, "os": {k: os.environ[k] for k in ENV if k in os.environ}}
+    shown = {key: os.environ[key] for key in ENV if key in os.environ}
+    around = {"params": flow.params, "os": shown, "cm": store.variables()}
     texts = {name: labels.text(job, run, datetime.now(UTC), around) for name, job in flow.jobs.items()}
     nodes = [_node(job, run.jobs.get(name, JobStatus()), texts[name]) for name, job in flow.jobs.items()]
     edges = [f"  {_quoted(parent)} -> {_quoted(child)}" for parent, child in flow.edges]
