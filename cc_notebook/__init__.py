@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from cc_notebook.report import progress
+from cc_notebook.report import params, progress
 
 if TYPE_CHECKING:
     from cc_notebook.runs import Run
     from cc_notebook.workflow import Workflow
 
-__all__ = ["Run", "Workflow", "progress"]
+__all__ = ["Run", "Workflow", "params", "progress"]
 __version__ = "0.1.0"
 
 

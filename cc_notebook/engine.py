@@ -43,6 +43,10 @@ class Engine:
         self.state = RunState(self.jobs)
         for event in Reader(folder / "events.jsonl").new():
             self.state.feed(event)
+        if self.spec.taken and not self.state.seq:
+            first = Event("take", seq=1, at=now(), jobs=tuple(self.spec.taken), outputs=dict(self.spec.taken))
+            self.state.feed(first)
+            self.journal.add(first)
         self._later: dict[str, float] = {}  # retries that wait, by their time
         self.plan = self._plan()
         self.alive = {name: None for name, status in self.state.jobs.items() if status.state in ALIVE}

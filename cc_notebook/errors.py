@@ -62,6 +62,10 @@ class ResourceError(CCError):
     """A disk, a folder or a program is missing, full or forbidden: mend the resource."""
 
 
+class RunError(CCError):
+    """A run that was waited for did not end with all jobs done: look at the job that it names."""
+
+
 class BugError(CCError):
     """The program contradicts itself: please report it, with the story it tells."""
 

@@ -269,6 +269,7 @@ class RunSpec(BaseModel):
     folder: str
     source: str  # the hash by which a second start finds the same work
     order: tuple[str, ...] = ()
+    taken: dict[str, dict[str, Any]] = {}  # jobs that are done already, with their outputs
     max_parallel: int | None = None
     machine: str = ""
     python: str = ""

@@ -1,4 +1,4 @@
-"""Progress and outputs from inside a job: `from cc_notebook import progress`.
+"""Params, progress and outputs from inside a job: `from cc_notebook import params, progress`.
 
 This file alone is copied beside every run and put on PYTHONPATH as `cc_notebook`, so it also works where nothing is
 installed; every other name of the package then comes from the installed one. It may import the standard library only.
@@ -44,6 +44,15 @@ def progress(
     return line
 
 
+def params() -> dict[str, object]:
+    """The params of the job that this program is, with their values; empty outside of a job."""
+    folder = os.environ.get("CC_JOB_DIR")
+    if not folder:
+        return {}
+    with open(os.path.join(folder, "spec.json"), encoding="utf-8") as file:
+        return dict(json.load(file)["params"])
+
+
 if __name__ == "cc_notebook":  # we are the copy: find the installed package behind us for every other name
     from importlib.machinery import PathFinder
 
@@ -57,4 +66,6 @@ if __name__ == "cc_notebook":  # we are the copy: find the installed package beh
 
         if name in ("Workflow", "Run") and "__path__" in globals():
             return getattr(import_module("cc_notebook.workflow"), name)
-        raise AttributeError(f"cc_notebook: no {name!r} here; only progress() works where the package is not installed")
+        raise AttributeError(
+            f"cc_notebook: no {name!r} here; only params() and progress() work where the package is not installed"
+        )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cc_notebook.errors import BugError
 
@@ -148,6 +148,7 @@ TABLE: dict[str, tuple[tuple[str, ...], Change]] = {
     "skip": (("ready",), _end("skipped")),
     "reset": (("ready", *FINAL), _reset),
     "mark": (("ready", *FINAL), _mark),
+    "take": (("ready",), _end("done")),  # of `jobs`, with their `outputs` by name: what an earlier run has done
 }
 
 
@@ -181,7 +182,8 @@ class RunState:
             self.answered[event.request] = event.reason if event.type == "refused" else ""
         if event.type in TABLE:
             for name in event.jobs or (event.job,):
-                self.jobs[name] = apply(self.jobs[name], event)
+                outputs = cast(dict[str, object], event.outputs[name]) if event.type == "take" else event.outputs
+                self.jobs[name] = apply(self.jobs[name], replace(event, outputs=outputs))
             self.stopped, self.ended = event.at, "" if event.type in ("reset", "mark") else self.ended
             self.cancelled = self.cancelled and not (event.type == "reset" or event.state == "ready")
         elif event.type == "end":

@@ -4,13 +4,16 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import Parameter
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from cc_notebook import graph, hosts, launching, model, runs, save, spec, store, yamltext
-from cc_notebook.errors import InputError, nearest
+from cc_notebook import functions, graph, hosts, launching, model, protocol, runs, save, spec, store, yamltext
+from cc_notebook.errors import InputError, RunError, nearest
+from cc_notebook.functions import Function
+from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
 
@@ -18,34 +21,6 @@ if TYPE_CHECKING:
     import networkx
 
 __all__ = ["Job", "Run", "Workflow"]
-
-
-class Job:
-    """One job of a workflow as written: `job["label"]` is an attribute, `a >> [b, c] >> d` adds dependencies."""
-
-    def __init__(self, workflow: "Workflow", name: str) -> None:
-        self.workflow, self.name = workflow, name
-
-    def __repr__(self) -> str:
-        return f"<Job {self.name}: {self.attributes}>"
-
-    def __getitem__(self, key: str) -> Any:
-        return self.attributes[key]
-
-    def __rshift__(self, other: "Job | Sequence[Job]") -> "Job | Sequence[Job]":
-        for job in [other] if isinstance(other, Job) else other:
-            self.workflow.add_dependency(self.name, job.name)
-        return other
-
-    def __rrshift__(self, others: "Sequence[Job]") -> "Job":
-        for job in others:
-            self.workflow.add_dependency(job.name, self.name)
-        return self
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """What the workflow says about this job, by attribute name."""
-        return {"name": self.name, **self.workflow.nodes[self.name]}
 
 
 class Workflow:
@@ -62,6 +37,8 @@ class Workflow:
         self.name = str(name or (self.filename.stem if self.filename else "workflow"))
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
         self._model: model.Workflow | None = None  # of the body as it is; None after a change
+        self._arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
+        self._taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
         if self.filename and (name is None or self.filename.exists()):
             self.load(self.filename)
 
@@ -73,6 +50,13 @@ class Workflow:
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self.jobs.values())
+
+    def __call__(self, **params: Any) -> dict[str, dict[str, Any]]:
+        """Run with these params, wait, and return the outputs by job: a workflow is a function. Raises RunError."""
+        run = self.run(params).wait()
+        if run.state != "done":
+            raise RunError(f"run {run.id} {run.state}: {run.refresh().reason}; see run.explain(job), run.log(job)")
+        return run.outputs()
 
     @property
     def folder(self) -> Path:
@@ -86,14 +70,45 @@ class Workflow:
         return nodes
 
     @property
+    def params(self) -> dict[str, Any]:
+        """The workflow's params with their values, as written; a change counts for the next run."""
+        self._model = None
+        params: dict[str, Any] = self._body.setdefault("params", {})
+        return params
+
+    @property
     def jobs(self) -> dict[str, Job]:
         """The declared jobs by name, in file order."""
         return {name: Job(self, name) for name in self.nodes}
 
-    def job(self, name: str) -> Job:
-        """The job with this name. Raises InputError with the nearest name if there is none."""
-        nearest(name, self.nodes, f"workflow '{self.name}' has no job")
-        return Job(self, name)
+    @overload
+    def job(self, name: str) -> Job: ...
+    @overload
+    def job(self, name: Function) -> Function: ...
+    @overload
+    def job(self, name: None = None, **attributes: Any) -> Callable[[Function], Function]: ...
+    def job(self, name: str | Function | None = None, **attributes: Any) -> Any:
+        """The job with this name, or, above a function, `@w.job(after="fetch")`: makes that function a job.
+
+        Its arguments become params of the workflow with their defaults, but for those that `params={…}` sets; the
+        dict that it returns is the job's outputs. Raises InputError with the nearest name if there is no such job.
+        """
+        if isinstance(name, str):
+            nearest(name, self.nodes, f"workflow '{self.name}' has no job")
+            return Job(self, name)
+        return (lambda function: self._function(function, attributes)) if name is None else self._function(name, {})
+
+    def _function(self, function: Function, attributes: dict[str, Any]) -> Function:
+        own = dict(attributes.get("params") or {})
+        free = {key: argument for key, argument in functions.arguments(function).items() if key not in own}
+        for key, argument in free.items():
+            default = None if argument.default is argument.empty else argument.default
+            self.params.setdefault(key, default)
+            self._arguments[key] = argument
+        params = own | {key: f"{{params.{key}}}" for key in free}
+        script = functions.write(function, self.folder)
+        self.add_job(function.__name__, script, **attributes | {"params": params})
+        return function
 
     def add_job(self, name: str | None = None, script: str | None = None, **attributes: Any) -> Job:
         """Add a job, or replace the one of that name; the attributes are those of the YAML file.
@@ -160,6 +175,23 @@ class Workflow:
         self.filename = self.filename or path
         return path
 
+    def save_with_state(self, filename: str | Path, stdout: bool = False) -> str | None:
+        """Save the workflow with each job's status, progress and outputs in its newest run; the text if `stdout`."""
+        run, nodes = self.newest(), {name: dict(node) for name, node in self.nodes.items()}
+        for name, status in run.refresh().jobs.items() if run else ():
+            told = {"status": status.state, "progress": status.progress, "outputs": dict(status.outputs)}
+            nodes.setdefault(name, {}).update({key: value for key, value in told.items() if value != {}})
+        text = save.text({**self._body, "nodes": nodes}, "")
+        store.write_new(Path(os.path.expanduser(filename)).absolute(), text)
+        return text if stdout else None
+
+    def load_with_state(self, filename: str | Path) -> Self:
+        """Load what `save_with_state` wrote: the next run takes over the jobs that were done, with their outputs."""
+        self.load(filename)
+        done = {name: node for name, node in self.nodes.items() if node.get("status") == "done"}
+        self._taken = {name: dict(node.get("outputs") or {}) for name, node in done.items()}
+        return self
+
     def model(self) -> model.Workflow:
         """The workflow as a valid value. Raises SpecError with everything that is wrong."""
         if self._model is None:
@@ -183,13 +215,31 @@ class Workflow:
         value = self.model()
         return graph.order(list(value.jobs), value.edges)
 
+    def predecessors(self, name: str) -> list[str]:
+        """The jobs on which a job depends directly."""
+        return [parent for parent, child in self.model().edges if child == self.job(name).name]
+
+    def update_status(self, name: str, status: str) -> None:
+        """Set a job's state in the newest run by hand; it is shown as such. Raises InputError while the job runs."""
+        self.job(name)._newest().mark(name, status)
+
+    def update_progress(self, name: str) -> int:
+        """Read a job's log again: its progress, which the run itself takes over as long as its engine works."""
+        job = self.job(name)
+        told = protocol.report(protocol.pick(job.get_log().encode())[0], self.model().jobs[name].pattern)
+        return max(job.get_progress(), told.progress or 0)
+
     @property
     def table(self) -> str:
         """A table of the workflow in its newest run, or as it is written."""
         from cc_notebook.views import table
 
-        newest = next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
+        newest = self.newest()
         return table.text(table.rows(newest) if newest else table.written(self.model()))
+
+    def newest(self) -> Run | None:
+        """The newest run of this workflow, None if there is none."""
+        return next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
 
     def run(
         self,
@@ -207,11 +257,15 @@ class Workflow:
         `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken as
         there. An unfinished run of the same text and parameters is attached to, unless `new`.
         """
-        value = select(with_params(self.model(), params or {}), from_, [only] if isinstance(only, str) else only)
+        value = with_params(self.model(), params or {})
+        for key, argument in self._arguments.items():
+            functions.check(argument, value.params[key])
+        value = select(value, from_, [only] if isinstance(only, str) else only)
         value = in_order(value, order) if sequential or order else value
         hosts.supported(value)
         launching.scheduler(value.scheduler, str(self.folder))
-        source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}".encode()).hexdigest()
+        taken = {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
+        source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         for run in () if new else runs.unfinished(self._runs()):
             if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
@@ -224,6 +278,7 @@ class Workflow:
                 folder=str(self.folder),
                 source=source,
                 order=tuple(order),
+                taken=taken,
                 max_parallel=max_parallel,
                 machine=store.machine_id(),
                 python=sys.executable,
