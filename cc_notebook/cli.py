@@ -53,6 +53,7 @@ def main() -> None:
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="Set a param of the workflow.")
 @click.option("--from", "from_", metavar="JOB", help="Only this job and all that depends on it.")
 @click.option("--only", multiple=True, metavar="JOB", help="Only this job (may be given again).")
+@click.option("--reuse", is_flag=True, help="Take over results of earlier runs where nothing has changed.")
 @click.option("--new", is_flag=True, help="Start another run although one is unfinished.")
 @click.option("--picture", type=click.Path(dir_okay=False), help="Write a picture at the end (.svg .png .pdf .dot).")
 @AS_JSON
@@ -121,13 +122,32 @@ def list_runs(as_json: bool) -> None:
 
 @main.command()
 @click.argument("run_id", metavar="RUN")
+@click.option("--members", is_flag=True, help="Show every member of loops and sub-workflows.")
 @AS_JSON
-def show(run_id: str, as_json: bool) -> None:
+def show(run_id: str, members: bool, as_json: bool) -> None:
     """Show RUN as a table (`last` is the newest run)."""
     from cc_notebook.views import table
 
     found = runs.find(run_id)
-    click.echo(json.dumps(found.status())) if as_json else table.show(found)
+    click.echo(json.dumps(found.status())) if as_json else table.show(found, members=members)
+
+
+@main.command()
+@click.argument("run_id", metavar="RUN")
+@click.argument("job", required=False)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN: the largest first.")
+@AS_JSON
+def results(run_id: str, job: str | None, as_csv: bool, sort: str | None, as_json: bool) -> None:
+    """Show the members of the loop JOB of RUN as a table: values, state, outputs, time, file."""
+    from cc_notebook.views import results as view
+
+    found = view.rows(runs.find(run_id), job)
+    found = view.ordered(found, sort) if sort else found
+    if as_json or as_csv:
+        click.echo(json.dumps(found) if as_json else view.as_csv(found), nl=as_json)
+    else:
+        view.show(found)
 
 
 @main.command()
@@ -203,7 +223,7 @@ def explain(run_id: str, job: str) -> None:
 def validate(file: str, strict: bool) -> None:
     """Check the workflow FILE and report everything that is wrong with it."""
     from cc_notebook import spec
-    from cc_notebook.workflow import place, read_file
+    from cc_notebook.files import place, read_file
 
     path = _file(file)
     model = spec.parse(read_file(path), file, path.stem, place(path.absolute().parent), strict)

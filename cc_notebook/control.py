@@ -6,7 +6,8 @@ from typing import Literal
 
 from cc_notebook import graph
 from cc_notebook.errors import InputError, nearest
-from cc_notebook.model import Job, Workflow
+from cc_notebook.growth import Flow
+from cc_notebook.model import Job
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 
 Decision = Literal["run", "skip", "block"]
@@ -38,16 +39,16 @@ class Plan:
 
     def __init__(
         self,
-        workflow: Workflow,
+        flow: Flow,
         statuses: Mapping[str, JobStatus],
         order: Sequence[str] = (),
         place: Callable[[Job], str] = lambda job: job.host,
     ) -> None:
-        names = list(workflow.jobs)
-        self.jobs = workflow.jobs
-        self.place = place
-        self.parents, self.children = graph.relatives(names, workflow.edges)
-        self.rank = {name: place for place, name in enumerate(order or graph.order(names, workflow.edges))}
+        self.flow, self.jobs, self.place = flow, flow.jobs, place
+        self.parents, self.children = flow.parents, flow.children
+        self.rank: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(order or flow.order())}
+        self.open: dict[str, int] = {}  # group → its members that have not ended
+        self.closing: list[str] = []  # groups of which every member has ended
         self.waiting = {name: len(parents) for name, parents in self.parents.items()}
         self.tally: dict[str, dict[str, int]] = {}
         self.blocked: dict[str, str] = {}  # job → the parent that blocks it
@@ -55,13 +56,14 @@ class Plan:
         self.to_skip: list[str] = []
         self.runnable: dict[str, list[str]] = {}  # by host, each in topological order
         final = {name for name, status in statuses.items() if status.state in FINAL}
-        self.decided |= final | {
-            name for name, status in statuses.items() if status.attempt and status.state != "ready"
-        }
-        for name in names:
+        self.decided |= {name for name, status in statuses.items() if status.state != "ready"}
+        for group, members in flow.members.items():
+            self._open(group, members)
+        for name in list(self.jobs):
             self._look(name)
         for name in final:
             self.settle(name, statuses[name].state)
+        self.closing = [name for name, left in self.open.items() if not left and statuses[name].state == "running"]
         for name, status in statuses.items():  # an attempt ended with tries left: its trigger has fired already
             if status.state == "ready" and status.tries and name not in self.blocked:
                 self.again(name)
@@ -71,7 +73,12 @@ class Plan:
         stack = [(name, outcome)]
         while stack:
             name, outcome = stack.pop()
+            group = self.flow.group.get(name)
             for child in self.children[name]:
+                if child == group:
+                    self.open[group] -= 1
+                    self.closing += [group] if not self.open[group] else []
+                    continue
                 self.waiting[child] -= 1
                 tally = self.tally.setdefault(child, {})
                 tally[outcome] = tally.get(outcome, 0) + 1
@@ -79,6 +86,20 @@ class Plan:
                 if (early or not self.waiting[child]) and self._look(child) == "block":
                     self.blocked[child] = name
                     stack.append((child, "blocked"))
+
+    def grow(self, group: str, members: Sequence[str]) -> None:
+        """A group has got members (perhaps none): what may start of them may start now."""
+        new = set(members)
+        for name in members:
+            self.waiting[name] = sum(parent in new for parent in self.parents[name])
+        self._open(group, members)
+        for name in members:
+            self._look(name)
+
+    def _open(self, group: str, members: Sequence[str]) -> None:
+        known = len(self.flow.members[group]) - len(members)
+        self.rank |= {name: (*self.rank[group], known + place) for place, name in enumerate(members)}
+        self.open[group] = self.open.get(group, 0) + len(members)
 
     def _look(self, name: str) -> Decision | None:
         if name in self.decided:
@@ -168,11 +189,12 @@ def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan
     """What a request does to a run: its event, and the jobs to cancel. Raises InputError if it cannot be done."""
     for name in jobs:
         nearest(name, run.jobs, "there is no job")
-    if run.ended and kind not in ("retry", "mark"):
+    if run.ended and kind not in ("retry", "mark", "add"):
         raise InputError(f"the run has ended already ({run.ended})")
     statuses = {name: run.jobs[name] for name in jobs}
     if kind == "cancel":
-        chosen = [name for name in jobs or run.jobs if run.jobs[name].state not in FINAL]
+        named = [found for name in jobs for found in (name, *run.flow.within(name))]
+        chosen = [name for name in named or run.jobs if run.jobs[name].state not in FINAL]
         if jobs and not chosen:
             raise InputError(f"'{jobs[0]}' has ended already ({run.jobs[jobs[0]].state})")
         return Event("cancel_job" if jobs else "cancel_run", reason=", ".join(jobs)), chosen
@@ -181,9 +203,15 @@ def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan
     if kind == "retry":
         names = list(jobs) or [name for name, status in run.jobs.items() if status.state in ("failed", "cancelled")]
         found = graph.reach(names, plan.children)
-        touched = {name: run.jobs[name] for name in run.jobs if name in found and run.jobs[name].state not in ALIVE}
-        ended = [name for name, status in touched.items() if status.state in FINAL or status.tries]
-        if not ended:
+        anew = [name for name in run.flow.members if name in found and (name in jobs or found & {*plan.parents[name]})]
+        anew = [name for name in anew if run.jobs[name].state not in ALIVE]
+        gone = {member for name in anew for member in run.flow.within(name)}
+        if alive := next((name for name in gone if run.jobs[name].state in ALIVE), None):
+            raise InputError(f"'{alive}' is {run.jobs[alive].state}: cancel it first")
+        touched = {name: run.jobs[name] for name in run.jobs if name in found and name not in gone}
+        again = [n for n, s in touched.items() if s.state in FINAL or (s.tries and s.state not in ALIVE)]
+        if not again:
             raise InputError("no job failed")
-        return Event("reset", jobs=tuple(ended), reason=", ".join(names)), []
+        outer = tuple(name for name in anew if name not in gone)
+        return Event("reset", jobs=tuple(again), groups=outer, reason=", ".join(names)), []
     return Event(kind, job=jobs[0], state=state) if kind == "mark" else Event(kind), []

@@ -16,13 +16,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
-from cc_notebook import control, hosts, payload
+from cc_notebook import control, hosts, loops, payload
+from cc_notebook.adding import added
 from cc_notebook.errors import InputError, ResourceError
+from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
-from cc_notebook.launching import prepare, scheduler
+from cc_notebook.launching import glob, prepare, scheduler
+from cc_notebook.model import Job, Workflow
+from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import Request, now
@@ -37,10 +42,10 @@ class Engine:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.spec = folder, Run(folder).spec
-        self.jobs = self.spec.workflow.jobs
         self.choose = scheduler(self.spec.workflow.scheduler, self.spec.folder)
         self.journal = Journal(folder / "events.jsonl")
-        self.state = RunState(self.jobs)
+        self.state = RunState(self.spec.workflow)
+        self.jobs = self.state.flow.jobs
         for event in Reader(folder / "events.jsonl").new():
             self.state.feed(event)
         if self.spec.taken and not self.state.seq:
@@ -49,8 +54,10 @@ class Engine:
             self.journal.add(first)
         self._later: dict[str, float] = {}  # retries that wait, by their time
         self.plan = self._plan()
-        self.alive = {name: None for name, status in self.state.jobs.items() if status.state in ALIVE}
+        living = [name for name, status in self.state.jobs.items() if status.state in ALIVE]
+        self.alive = dict.fromkeys(name for name in living if not self.jobs[name].group)
         self.bell = os.open(folder / "bell", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)  # RDWR: never at end of file
+        self.earlier = Earlier(folder.parent, self.spec.reuse)
         self._hosts: dict[str, Host] = {}
         self._to_start: dict[str, Launch] = {}  # journalled as submitted, not yet handed to their host
         self._hold = 0.0  # nothing starts before, after a disk was full
@@ -92,12 +99,14 @@ class Engine:
         self.journal.add(event)
         if event.job and event.type != "mark":
             state = self.state.jobs[event.job].state
-            if state in ALIVE:
+            if state in ALIVE and not self.jobs[event.job].group:
                 self.alive[event.job] = None
             else:
                 self.alive.pop(event.job, None)
-            if state in FINAL:
+            if state in FINAL and not event.nodes:
                 self.plan.settle(event.job, state)
+        if event.nodes:
+            self.plan = self._plan()
 
     def _sync(self) -> None:
         try:
@@ -106,7 +115,7 @@ class Engine:
             raise ResourceError(f"the journal {self.journal.path} cannot be written: {error.strerror}") from error
 
     def _plan(self) -> control.Plan:
-        plan = control.Plan(self.spec.workflow, self.state.jobs, self.spec.order, hosts.name_of)
+        plan = control.Plan(self.state.flow, self.state.jobs, self.spec.order, hosts.name_of)
         for name in list(self._later):
             if self.state.jobs[name].state == "ready" and self.state.jobs[name].tries:
                 plan.remove(name)  # its delay goes on
@@ -124,12 +133,16 @@ class Engine:
             os.read(self.bell, 65536)
         waiting = self._waiting()
         for path in waiting:
+            cancelled: list[str] = []
             if path.stem not in self.state.answered:
                 try:
                     asked = Request.read(path)
-                    event, cancelled = control.answer(asked.type, asked.jobs, asked.state, self.state, self.plan)
+                    if asked.type == "add":
+                        event = self._added(Event("add"), asked.text, "the new job")
+                    else:
+                        event, cancelled = control.answer(asked.type, asked.jobs, asked.state, self.state, self.plan)
                 except InputError as error:
-                    event, cancelled = Event("refused", reason=str(error)), []
+                    event = Event("refused", reason=str(error))
                 self._cancel(cancelled)
                 self._emit(replace(event, request=path.stem))
                 self.plan = self._plan() if event.type in ("reset", "mark", "cancel_job") else self.plan
@@ -137,6 +150,13 @@ class Engine:
             self._sync()
         for path in waiting:
             path.unlink(missing_ok=True)
+
+    def _added(self, event: Event, text: str, file: str) -> Event:
+        """The event with the jobs that a YAML text adds to the run. Raises InputError."""
+        nodes, edges = added(self.state, text, file, place(Path(self.spec.folder)))
+        for name, node in nodes.items():
+            hosts.supported(Workflow(jobs={name: Job.model_validate(node | {"name": name})}))
+        return replace(event, nodes=nodes, edges=edges)
 
     def _cancel(self, names: Sequence[str]) -> None:
         """Those not on a host end at once, the others when their host says that nothing of them is left."""
@@ -175,6 +195,15 @@ class Engine:
         new = {key: value for key, value in seen.report.outputs.items() if status.outputs.get(key, seen) != value}
         if seen.ending:
             kind = control.verdict(job, status, seen.ending, seen.code, self.state.cancelled)
+            why = (
+                "" if kind == "done" else seen.reason or control.reason(job, seen.ending, seen.code, seen.report.error)
+            )
+            joined = Event(kind)
+            if kind == "done" and seen.report.add:
+                try:
+                    joined = self._added(joined, seen.report.add, "add.yaml")
+                except InputError as error:
+                    kind, why = "fail", str(error)
             if kind == "retry":
                 self._later[name] = time.monotonic() + job.retry.delay
             self._emit(
@@ -189,9 +218,9 @@ class Engine:
                     ended=_stamp(seen.ended),
                     ending=seen.ending,
                     code=seen.code,
-                    reason=""
-                    if kind == "done"
-                    else seen.reason or control.reason(job, seen.ending, seen.code, seen.report.error),
+                    reason=why,
+                    nodes=joined.nodes,
+                    edges=joined.edges,
                 )
             )
         elif self.state.jobs[name].state == "running" and ((progress or 0) > status.progress or new):
@@ -199,7 +228,9 @@ class Engine:
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""
-        if self.state.ended or self.alive or self._later or self.plan.to_skip or any(self.plan.runnable.values()):
+        if self.state.ended or self.alive or self._later or self.plan.to_skip or self.plan.closing:
+            return
+        if any(self.plan.runnable.values()):
             return
         self._emit(control.ending(self.state, self.plan))
 
@@ -216,13 +247,15 @@ class Engine:
     def _round(self) -> bool:
         """One round of the scheduler over the hosts; True if it changed anything."""
         before = self.state.seq
+        while self.plan.closing:
+            self._close(self.plan.closing.pop())
         while self.plan.to_skip:
             name = self.plan.to_skip.pop()
             parents = ", ".join(f"{number} {outcome}" for outcome, number in self.plan.tally.get(name, {}).items())
             self._emit(Event("skip", job=name, reason=f"trigger {self.jobs[name].trigger}: parents {parents}"))
         rank = self.plan.rank  # the host whose first job comes first in the order has the first choice
         for host, queue in sorted(self.plan.runnable.items(), key=lambda item: [rank[job] for job in item[1][:1]]):
-            if queue and self.jobs[queue[0]].instant:
+            if queue and (self.jobs[queue[0]].instant or self.jobs[queue[0]].group):
                 self._submit(queue[0], host)
                 continue
             most = self.spec.max_parallel or self.spec.workflow.max_parallel or len(self.jobs)
@@ -241,28 +274,80 @@ class Engine:
     def _submit(self, name: str, host: str) -> bool:
         """Journal one start; False if other runs have every place of the host."""
         number = self.state.jobs[name].attempt + 1
+        try:
+            wanted, why = loops.wanted(self.state.flow, self.state.jobs, name)
+            if self.jobs[name].group and wanted:
+                return self._grow(name)
+        except InputError as error:
+            return self._refuse(name, str(error))
+        if not wanted:
+            self.plan.remove(name)
+            self._emit(Event("skip", job=name, reason=why))
+            return True
         if self.jobs[name].instant:
             self.plan.remove(name)
             self._emit(Event("submit", job=name, attempt=number, host=host))
             self._emit(Event("done", job=name, attempt=number, ending="exit", code=0))
             return True
         try:
-            launch, digest = self._prepare(name, number)
+            launch = self._prepare(name, number)
         except InputError as error:
+            return self._refuse(name, str(error))
+        outputs, why = self._unchanged(name, launch) if self.spec.reuse else (None, "")
+        if outputs is not None:
             self.plan.remove(name)
-            self._emit(Event("fail", job=name, ending="input", reason=str(error)))
+            self._emit(Event("take", job=name, outputs={name: outputs}, ending="reused", reason=why))
             return True
         if not self._host(host).reserve():
             return False
         self.plan.remove(name)
-        self._emit(Event("submit", job=name, attempt=number, host=host, script=digest))
+        self._emit(Event("submit", job=name, attempt=number, host=host, script=str(launch.facts["script"]), reason=why))
         self._to_start[name] = launch
         return True
 
-    def _prepare(self, name: str, number: int) -> tuple[Launch, str]:
-        named = {*self.plan.parents[name], *payload.jobs_named(self.jobs[name], self.jobs)}
-        outputs = {other: self.state.jobs[other].outputs for other in named if self.state.jobs[other].outputs}
-        return prepare(self.spec, self.jobs[name], number, outputs)
+    def _refuse(self, name: str, reason: str) -> bool:
+        """The job cannot start, whatever is tried."""
+        self.plan.remove(name)
+        self._emit(Event("fail", job=name, ending="input", reason=reason))
+        return True
+
+    def _grow(self, name: str) -> bool:
+        """A group's turn has come: decide its members, or watch again those that it has. Raises InputError."""
+        flow, known = self.state.flow, name in self.state.flow.members
+        items = [] if known else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
+        self.plan.remove(name)
+        before = len(self.jobs)
+        self._emit(Event("grow", job=name, items=tuple(dict(item) for item in items)))
+        self.plan.grow(name, list(islice(self.jobs, before, None)))
+        self.plan.closing += [name] if not self.plan.open[name] else []
+        return True
+
+    def _close(self, name: str) -> None:
+        """Every member of a group has ended: it ends, or goes on with one more iteration."""
+        if self.state.jobs[name].state == "running":
+            event = loops.ending(self.state.flow, self.state.jobs, name)
+            before = len(self.jobs)
+            self._emit(event)
+            if event.type == "grow":
+                self.plan.grow(name, list(islice(self.jobs, before, None)))
+
+    def _unchanged(self, name: str, launch: Launch) -> tuple[dict[str, object] | None, str]:
+        """Outputs of an earlier run if nothing has changed since, or None; and the reason."""
+        flow = self.state.flow
+        for parent in flow.parents[flow.origin(name)]:
+            for one in flow.within(parent) or [parent]:
+                same = self.jobs[one].instant or flow.members.get(one) or self.state.jobs[one].state == "skipped"
+                if not same and self.state.jobs[one].ending != "reused":
+                    return None, f"'{one}' ran again"
+        return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
+
+    def _prepare(self, name: str, number: int) -> Launch:
+        flow, known = self.state.flow, loops.Outputs(self.state.flow, self.state.jobs, name)
+        scope = flow.scope(name)
+        parents = (parent[len(scope.prefix) :] for parent in flow.parents[flow.origin(name)])
+        named = {*parents, *payload.jobs_named(self.jobs[name])}
+        outputs = {other: known[other] for other in named if known.get(other)}
+        return prepare(self.spec, self.jobs[name], number, scope, outputs)
 
     def _start(self) -> None:
         for name, launch in list(self._to_start.items()):
@@ -278,7 +363,7 @@ class Engine:
                 continue
             with suppress(InputError):  # the script is gone: what is on the machine decides
                 if status.state == "submitted":
-                    self._to_start[name] = self._prepare(name, status.attempt)[0]
+                    self._to_start[name] = self._prepare(name, status.attempt)
                     continue
             self._host(status.host).watch([self._attempt(name)])
         if self.state.cancelled:
@@ -286,7 +371,8 @@ class Engine:
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            self._hosts[name] = hosts.make(self.spec, self.folder, name)
+            job = next(job for job in self.jobs.values() if hosts.name_of(job) == name)
+            self._hosts[name] = hosts.make(self.spec, self.folder, job)
         return self._hosts[name]
 
     def _attempt(self, name: str) -> Attempt:

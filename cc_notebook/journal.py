@@ -16,7 +16,8 @@ def decode(line: bytes) -> Event:
     try:
         data: dict[str, Any] = json.loads(line)
         known = {key: value for key, value in data.items() if key in Event.__slots__}
-        return Event(**known | {"jobs": tuple(known.get("jobs", ()))})
+        lists = {key: tuple(item) for key, item in known.items() if isinstance(item, list)}
+        return Event(**known | lists)
     except (ValueError, TypeError, AttributeError):
         raise UnavailableError(f"this line of the journal is damaged: {line[:80]!r}") from None
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from cc_notebook import template
 from cc_notebook.model import Job
-from cc_notebook.state import FINAL, RunState
+from cc_notebook.state import FINAL, JobStatus, RunState
 
 
 def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -> str:
@@ -33,7 +33,7 @@ def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -
 
 
 def _values(job: Job, run: RunState, now: datetime) -> dict[str, object]:
-    status = run.jobs.get(job.name) or RunState([job.name]).jobs[job.name]
+    status = run.jobs.get(job.name) or JobStatus()
     t0, t1, start = _time(run.started), _time(run.stopped if run.ended else ""), _time(status.started)
     end = _time(status.ended if status.state in FINAL else "")
     extra = job.model_extra or {}

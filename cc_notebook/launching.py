@@ -6,18 +6,20 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cc_notebook import control, hosts, payload
 from cc_notebook.errors import InputError
+from cc_notebook.growth import Scope
 from cc_notebook.hosts.base import Launch
 from cc_notebook.model import Job, RunSpec
 
 Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 
-def prepare(spec: RunSpec, job: Job, number: int, outputs: Mapping[str, Mapping[str, object]]) -> tuple[Launch, str]:
-    """The n-th attempt of a job, and its script's hash. Raises InputError for a missing script, value or file."""
+def prepare(spec: RunSpec, job: Job, number: int, scope: Scope, outputs: Mapping[str, Mapping[str, object]]) -> Launch:
+    """The n-th attempt of a job. Raises InputError for a missing script, value or file."""
     local, folder = job.kind == "local", spec.folder
     try:
         shebang, digest = _script(os.path.join(folder, job.script)) if job.script else ("", _digest(job.exec or ""))
@@ -33,17 +35,27 @@ def prepare(spec: RunSpec, job: Job, number: int, outputs: Mapping[str, Mapping[
         python=spec.python if local else hosts.settings(spec, job).python,
         shebang=shebang,
         venv_is_folder=venv_is_folder,
-        values=payload.values_of(job, spec.workflow.params, outputs),
+        values=payload.values_of(job, scope, outputs),
     )
     attempt = payload.attempt_of(job, spec.run, number)
-    note = {"token": attempt.token, "script": digest, "outputs": outputs}
+    note = {"token": attempt.token, "script": digest, "outputs": outputs, "item": scope.item}
     needed = [name for name in (job.script, *job.files.in_) if name and (job.isolated or not local)]
     if outside := next((name for name in needed if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
         raise InputError(f"'{outside}' lies outside of the workflow's folder: it cannot travel to the job's own")
     inputs = {os.path.join(folder, name): name for name in needed}
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
-    return Launch(attempt, payload.files(job, attempt, around, note), inputs, job.isolated), digest
+    facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job)}
+    return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, job.isolated, facts)
+
+
+def _contents(folder: str, job: Job) -> dict[str, str]:
+    """The declared input files by content, as facts."""
+    found = {}
+    for name in job.files.in_:
+        with suppress(OSError):
+            found[f"file {name}"] = _digest(Path(folder, name).read_bytes())
+    return found
 
 
 def _script(path: str) -> tuple[str, str]:
@@ -53,6 +65,21 @@ def _script(path: str) -> tuple[str, str]:
     data = Path(path).read_bytes()
     first = data.split(b"\n", 1)[0].decode(errors="replace").strip()
     return first[2:].strip() if first.startswith("#!") else "", _digest(data)
+
+
+def glob(top: str) -> Callable[[str, str], list[str]]:
+    """Finds the files below `top` that a pattern names, for `foreach`: sorted, relative to the folder that is given."""
+
+    def find(folder: str, pattern: str) -> list[str]:
+        if pattern.startswith(("/", "~")) or ".." in Path(pattern).parts:
+            raise InputError(f"the file pattern '{pattern}' leaves the workflow's folder")
+        place = Path(top, folder)
+        try:
+            return sorted(path.relative_to(place).as_posix() for path in place.glob(pattern))
+        except (ValueError, OSError) as error:
+            raise InputError(f"the file pattern '{pattern}' cannot be used: {error}") from None
+
+    return find
 
 
 def scheduler(name: str, folder: str) -> Scheduler:

@@ -85,6 +85,9 @@ Words = Annotated[tuple[Scalar, ...], BeforeValidator(_words, json_schema_input_
 Sequence = Annotated[tuple[str, ...], BeforeValidator(expand, json_schema_input_type=str | list[str])]
 
 
+LoopName = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -114,8 +117,23 @@ class Files(_Part):
     out: tuple[str, ...] = ()
 
 
-def _retry(value: object) -> object:
+class Repeat(_Part):
+    """A job again and again: until an expression is true, but at most `max` times."""
+
+    until: str | None = None
+    max: int = Field(100, ge=1, le=100_000)
+
+
+def _max(value: object) -> object:
     return {"max": value} if isinstance(value, int) else value
+
+
+def _list(value: object) -> object:
+    if not isinstance(value, (list, str)):
+        raise ValueError(
+            "this is a list, a name in braces such as '{params.sizes}', or a file pattern such as 'in/*.csv'"
+        )
+    return value
 
 
 def _empty(value: object) -> object:
@@ -159,20 +177,28 @@ class Job(BaseModel):
     progress: Annotated[Annotated[int, Field(ge=0, le=100)] | str | None, BeforeValidator(_progress)] = None
     resources: Resources = Resources()
     timeout: Time | None = None
-    retry: Annotated[Retry, BeforeValidator(_retry, json_schema_input_type=Retry | int)] = Retry()
+    retry: Annotated[Retry, BeforeValidator(_max, json_schema_input_type=Retry | int)] = Retry()
     after: Names = ()
     trigger: Trigger = "all_success"
+    when: str | None = None
+    foreach: dict[LoopName, Annotated[Any, BeforeValidator(_list, json_schema_input_type=list[Any] | str)]] | None = (
+        None
+    )
+    exclude: tuple[dict[str, Any], ...] = ()
+    include: tuple[dict[str, Any], ...] = ()
+    repeat: Annotated[Repeat, BeforeValidator(_max, json_schema_input_type=Repeat | int)] | None = None
+    workflow: str | None = None
     isolated: bool = False
     files: Files = Files()
 
     @model_validator(mode="before")
     @classmethod
     def _other_words(cls, value: Any) -> Any:
-        """`command` is another word for `exec`, `parameters` for `params`; what has no value is not there."""
+        """Other words for `exec`, `params` and `foreach`; an attribute without a value is not there."""
         if not isinstance(value, dict):
             return value
         result = {key: item for key, item in value.items() if item is not None}
-        for other, word in (("command", "exec"), ("parameters", "params")):
+        for other, word in (("command", "exec"), ("parameters", "params"), ("matrix", "foreach")):
             if other in result:
                 if word in result:
                     raise ValueError(f"{other} and {word} are two words for the same thing: keep one")
@@ -181,8 +207,8 @@ class Job(BaseModel):
             result["progress"] = result.pop("status")
         if "exec" in result and result.get("script") == f"{result.get('name')}.sh":
             del result["script"]  # cloudmesh-cc fills that in when it saves
-        if "script" in result and "exec" in result:
-            raise ValueError("script and exec cannot both be given: a job runs one of them")
+        if len(both := [word for word in ("script", "exec", "workflow") if word in result]) > 1:
+            raise ValueError(f"{' and '.join(both)} cannot both be given: a job runs one of them")
         return result
 
     @property
@@ -194,6 +220,11 @@ class Job(BaseModel):
     def instant(self) -> bool:
         """A marker such as `start` and `end`: nothing is executed."""
         return self.script is None and self.exec is None
+
+    @property
+    def group(self) -> bool:
+        """True if it stands for other jobs, which it gets as members when its turn comes."""
+        return bool(self.foreach or self.repeat or self.workflow)
 
     @property
     def limit(self) -> float | None:
@@ -257,6 +288,7 @@ class Workflow(BaseModel):
     max_parallel: int | None = None
     jobs: dict[str, Job] = {}
     edges: tuple[tuple[str, str], ...] = ()
+    subs: dict[str, "Workflow"] = {}  # by path: the files that `workflow:` attributes name
 
 
 class RunSpec(BaseModel):
@@ -270,6 +302,7 @@ class RunSpec(BaseModel):
     source: str  # the hash by which a second start finds the same work
     order: tuple[str, ...] = ()
     taken: dict[str, dict[str, Any]] = {}  # jobs that are done already, with their outputs
+    reuse: tuple[str, ...] = ()  # earlier runs, newest first, whose results may be taken over
     max_parallel: int | None = None
     machine: str = ""
     python: str = ""

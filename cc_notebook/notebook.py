@@ -168,6 +168,8 @@ def run(path: str, result: str, spec: dict[str, Any]) -> None:
     Kernels.python = (*(shutil.which(word) or word for word in first), *rest)  # "python" alone would be taken for ours
     if Kernels.python and subprocess.run([*Kernels.python, "-c", "import ipykernel"], capture_output=True).returncode:
         raise ValueError(f"'{' '.join(Kernels.python)}' has no ipykernel: pip install ipykernel there")
+    known = parameters(path) if spec["item"] else {}  # a loop's values set the params of their names
+    spec["params"] = {key: value for key, value in spec["item"].items() if key in known} | spec["params"]
     check_params(path, spec["params"])
     path, result = (text.replace("{", "{{").replace("}", "}}") for text in (path, result))  # papermill's own braces
     papermill_engines.register("cc", Engine)

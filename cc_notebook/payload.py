@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cc_notebook import template
 from cc_notebook.errors import InputError
+from cc_notebook.growth import Scope
 from cc_notebook.hosts.base import Attempt, job_folder
 from cc_notebook.model import Job
 
@@ -33,18 +34,19 @@ def attempt_of(job: Job, run: str, number: int) -> Attempt:
     return Attempt(job.name, number, token, f"{folder}/{number}", job.pattern)
 
 
-def values_of(job: Job, params: Mapping[str, object], outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """What braces may name: attributes, params (the job's own first) and outputs of other jobs as `{job.key}`."""
+def values_of(job: Job, scope: Scope, outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """What braces may name: attributes, params (a loop's and the job's own first), outputs of jobs as `{job.key}`."""
     attributes = {key: value for key, value in job.model_dump().items() if value is not None} | (job.model_extra or {})
-    own = {key: template.render(value, {**outputs, **params, "params": params}) for key, value in job.params.items()}
-    both = {**params, **own}
+    around = {**scope.params, **scope.item}
+    own = {key: template.render(value, {**outputs, **around, "params": around}) for key, value in job.params.items()}
+    both = {**around, **own}
     return {**attributes, **outputs, **both, "params": both}
 
 
-def jobs_named(job: Job, jobs: Mapping[str, Job]) -> set[str]:
-    """The jobs whose outputs the job's args, env and params name in braces."""
+def jobs_named(job: Job) -> set[str]:
+    """What may be jobs of the names in braces in the job's args, env and params: all that stands before a dot."""
     texts = [*job.args, *job.env.values(), *job.params.values()]
-    return {head for text in texts for name in template.names(text) for head in template.heads(name) if head in jobs}
+    return {head for text in texts for name in template.names(text) for head in template.heads(name)}
 
 
 def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:
@@ -57,6 +59,14 @@ def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, o
         result["exec.sh"] = job.exec + "\n"
     result["job.sh"] = _script(job, attempt, around)
     return result
+
+
+def facts(job: Job, around: Surroundings, item: Mapping[str, object]) -> dict[str, object]:
+    """What the job's result depends on beside its script and files: each value by a name that a user understands."""
+    found = {f"argument {place}": _value(job, value, around) for place, value in enumerate(job.args, 1)}
+    found |= {f"variable {key}": _value(job, value, around) for key, value in job.env.items()}
+    found |= {f"param {key}": value for key, value in {**item, **_params(job, around)}.items()}
+    return {**found, "python": around.python, "venv": job.venv, "kernel": job.kernel}
 
 
 def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:

@@ -28,6 +28,7 @@ class Report:
     outputs: dict[str, object] = field(default_factory=dict)
     step: str = ""
     error: dict[str, object] = field(default_factory=dict)
+    add: str = ""  # YAML of jobs that are to join the run, from the file `add.yaml` in the attempt's folder
 
 
 def value(text: str) -> object:

@@ -4,6 +4,7 @@ Readers only read events; nothing here changes a run but by a request that its e
 """
 
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from cc_notebook import control
+from cc_notebook import control, loops
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import copied, write
 from cc_notebook.journal import Reader, decode
@@ -99,7 +100,7 @@ class Run:
     def refresh(self) -> RunState:
         """The state of now, from every event so far."""
         if self._state is None:
-            self._state = RunState(self.spec.workflow.jobs)
+            self._state = RunState(self.spec.workflow)
         for event in self._reader.new():
             self._state.feed(event)
         return self._state
@@ -121,8 +122,10 @@ class Run:
     def status(self, job: str | None = None) -> dict[str, Any]:
         """The whole run as one JSON object, or one job's part of it."""
         view = self.refresh()
-        plan = control.Plan(self.spec.workflow, view.jobs)
+        plan = control.Plan(view.flow, view.jobs)
         jobs = {name: status.to_dict() | self._derived(name, status, plan) for name, status in view.jobs.items()}
+        for name in view.flow.members:
+            jobs[name] |= loops.summary(view.flow, view.jobs, name)
         return jobs[self._known(job)] if job is not None else self.summary() | {"jobs": jobs}
 
     def summary(self) -> dict[str, Any]:
@@ -152,7 +155,7 @@ class Run:
         number = attempt or newest
         if number > newest:
             raise InputError(f"job '{job}' has {newest or 'no'} attempts, not {number}")
-        attempt_folder = self.folder / attempt_of(self.spec.workflow.jobs[job], self.id, number).folder
+        attempt_folder = self.folder / attempt_of(self.refresh().flow.jobs[job], self.id, number).folder
         return attempt_folder / "log" if number else None
 
     def reader(self) -> Reader:
@@ -215,6 +218,25 @@ class Run:
             raise InputError(f"'{new_state}' is no state to set by hand: use ready, {', '.join(FINAL)}")
         return self._ask("mark", (job,), new_state)
 
+    def add_job(
+        self, name: str, after: str | Sequence[str] = (), before: str | Sequence[str] = (), **attributes: Any
+    ) -> Self:
+        """Add a job to the run as it goes on, after and before others. Raises InputError if the past would change."""
+        ends = [[other, name] for other in ([after] if isinstance(after, str) else after)]
+        ends += [[name, other] for other in ([before] if isinstance(before, str) else before)]
+        return self._ask("add", text=json.dumps({"nodes": {name: attributes}, "dependencies": ends}))
+
+    def results(self, job: str | None = None, frame: bool = False) -> Any:
+        """The members of a loop as rows (values, state, outputs, time, file): dicts, or a pandas DataFrame."""
+        from cc_notebook.views import results
+
+        found = results.rows(self, job)
+        if not frame:
+            return found
+        import pandas
+
+        return pandas.DataFrame(found)
+
     def explain(self, job: str) -> str:
         """Why a job is in its state, with the proof."""
         from cc_notebook.views import explain
@@ -238,7 +260,7 @@ class Run:
             return f"no engine works on it: jupyter cc resume {self.id}{last}"
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
-    def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "") -> Self:
+    def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "", text: str = "") -> Self:
         for job in jobs:
             self._known(job)
         ended = self.refresh().ended
@@ -247,7 +269,7 @@ class Run:
                 return self
             raise InputError(f"run {self.id} has ended already ({ended})")
         request = f"{time.time_ns()}-{secrets.token_hex(4)}"  # they are taken in this order
-        asked = Request(type=kind, jobs=tuple(jobs), state=new_state)
+        asked = Request(type=kind, jobs=tuple(jobs), state=new_state, text=text)
         write_new(self.folder / "requests" / f"{request}.json", asked.model_dump_json())
         if not _ring(self.folder / "bell", b"!"):
             start_engine(self)
@@ -266,8 +288,7 @@ class Run:
             time.sleep(0.01)
 
     def _known(self, job: str) -> str:
-        jobs = self.spec.workflow.jobs
-        nearest(job, jobs, f"run {self.id} has no job")
+        nearest(job, self.refresh().jobs, f"run {self.id} has no job")
         return job
 
     def _derived(self, name: str, status: JobStatus, plan: control.Plan) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 It looks at no disk: what it must know of the place (which files exist, this machine's names) is handed in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import posixpath
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from reprlib import repr
@@ -11,18 +12,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cc_notebook import graph, template, yamltext
+from cc_notebook import graph, references, template, yamltext
 from cc_notebook.errors import SpecError, did_you_mean
-from cc_notebook.model import MARKERS, File, Flow, Host, Job, Resources, Retry, Workflow
+from cc_notebook.model import MARKERS, File, Flow, Host, Job, Repeat, Resources, Retry, Workflow
 
 SUFFIXES = (".sh", ".py", ".ipynb")
-LATER = ("foreach", "matrix", "exclude", "include", "when", "repeat", "workflow", "kernel_gateway")
+LATER = ("kernel_gateway",)
 RUNTIME = ("created", "modified", "instance", "pid", "number", "parent", "label_format", "format")  # cloudmesh-cc saved
 HERE = frozenset({"", "local", "localhost", "127.0.0.1", "::1"})
 
 _FLOW_WORDS = [*Flow.model_fields, "parameters", "name"]
-_JOB_WORDS = [*Job.model_fields, "command", "parameters"]
-_ALL_WORDS = [*_JOB_WORDS, *Host.model_fields, *Resources.model_fields, *Retry.model_fields]
+_JOB_WORDS = [*Job.model_fields, "command", "parameters", "matrix"]
+_PARTS = (Host, Resources, Retry, Repeat)
+_ALL_WORDS = [*_JOB_WORDS, *(word for part in _PARTS for word in part.model_fields)]
 _TOLD = {  # pydantic's errors in our words: what is wrong, what to do
     "dict_type": ("this is not a mapping", "write 'name: value' lines below it, indented"),
     "model_type": ("this is not a mapping", "write its attributes below it, indented"),
@@ -39,6 +41,24 @@ class Place:
 
     exists: Callable[[str], bool]
     hostnames: frozenset[str] = HERE
+    read: Callable[[str], bytes] = lambda name: b""  # a file's bytes; raises InputError
+    above: tuple[
+        str, ...
+    ] = ()  # the workflow files that have brought us here, by their paths from the first one's folder
+    folder: str = ""  # from the first one's folder to this one's
+
+    def below(self, path: str) -> "Place":
+        """The place of a workflow that this one names."""
+        folder = posixpath.dirname(path)
+        exists, read, join = self.exists, self.read, posixpath.join
+        above = (*self.above, posixpath.normpath(join(self.folder, path)))
+        return Place(
+            lambda name: exists(join(folder, name)),
+            self.hostnames,
+            lambda name: read(join(folder, name)),
+            above,
+            join(self.folder, folder),
+        )
 
 
 def parse(text: str | bytes, file: str, name: str, place: Place, strict: bool = False) -> Workflow:
@@ -57,13 +77,39 @@ def check(document: yamltext.Document, name: str, place: Place, strict: bool = F
     jobs = first | jobs | last
     edges = _edges(document, flow, {*jobs, *broken})
     jobs = {n: job if n in broken else _with_script(document, job, place) for n, job in jobs.items()}
-    _check_names(document, jobs, edges, flow.params)
+    references.check(document, jobs, edges, flow.params)
+    subs = _subs(document, jobs, place, strict)
     for key, value in (flow.model_extra or {}).items():
         _check_word(document, key, value)
     if document.problems:
         raise SpecError(document.problems)
     same = {key: getattr(flow, key) for key in ("params", "hosts", "scheduler", "max_parallel")}
-    return Workflow(name=name, jobs=jobs, edges=edges, **same)
+    return Workflow(name=name, jobs=jobs, edges=edges, subs=subs, **same)
+
+
+def _subs(document: yamltext.Document, jobs: Mapping[str, Job], place: Place, strict: bool) -> dict[str, Workflow]:
+    """The workflows that jobs stand for, by path; what is wrong in them is told with their own lines."""
+    found: dict[str, Workflow] = {}
+    for job in jobs.values():
+        path = ("workflow", "nodes", job.name, "workflow")
+        if not job.workflow or job.workflow in found:
+            continue
+        below = place.below(job.workflow)
+        if not job.workflow.endswith((".yaml", ".yml")) or not place.exists(job.workflow):
+            document.problem(
+                path, f"job '{job.name}': the workflow '{job.workflow}' does not exist", "name a .yaml file"
+            )
+        elif below.above[-1] in place.above:
+            document.problem(
+                path, f"workflows contain each other: {' → '.join(below.above)}", "use 'repeat:' for a loop"
+            )
+        else:
+            try:
+                stem = posixpath.splitext(posixpath.basename(job.workflow))[0]
+                found[job.workflow] = parse(place.read(job.workflow), job.workflow, stem, below, strict)
+            except SpecError as error:
+                document.problems += error.problems
+    return found
 
 
 def schema() -> dict[str, Any]:
@@ -189,6 +235,8 @@ def _edges(document: yamltext.Document, flow: Flow, known: set[str]) -> tuple[gr
 def _with_script(document: yamltext.Document, job: Job, place: Place) -> Job:
     """Find the script of a job that names none, and refuse one that is not there or that cannot be executed."""
     path = ("workflow", "nodes", job.name, "script")
+    if job.workflow or template.TOKEN.search(job.script or ""):
+        return job  # what a loop's value names is looked for when the job starts
     beside = [job.name + suffix for suffix in ("", *SUFFIXES) if (job.name + suffix).endswith(SUFFIXES)]
     if job.exec is None and job.script is None:
         if found := next((script for script in beside if place.exists(script)), None):
@@ -202,28 +250,3 @@ def _with_script(document: yamltext.Document, job: Job, place: Place) -> Job:
         hint = "put it beside the workflow file or correct the name"
         document.problem(path, f"job '{job.name}': the script '{job.script}' does not exist", hint)
     return job
-
-
-def _check_names(
-    document: yamltext.Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edge], params: Mapping[str, Any]
-) -> None:
-    """Every `{name}` in args, env and params must be an attribute, a param or an output of a job that ends before."""
-    common = {*Job.model_fields, *params, "params"}
-    parents: dict[str, list[str]] = {}
-    for job in jobs.values():
-        texts = [("args", index, text) for index, text in enumerate(job.args)]
-        texts += [(word, key, text) for word in ("env", "params") for key, text in getattr(job, word).items()]
-        for word, key, text in texts:
-            for name in template.names(text):
-                known = {*common, *(job.model_extra or {}), *job.params}
-                if name in known or any(head in known for head in template.heads(name)):
-                    continue
-                where = ("workflow", "nodes", job.name, word, key)
-                if other := next((head for head in template.heads(name) if head in jobs), None):
-                    parents = parents or graph.relatives(jobs, (edge for edge in edges if jobs.keys() >= {*edge}))[0]
-                    if other not in graph.reach(parents[job.name], parents):
-                        message = f"job '{job.name}': {{{name}}} is an output of '{other}', which may end later"
-                        document.problem(where, message, f"add the dependency '{other}, {job.name}'")
-                    continue
-                hint = did_you_mean(name, known) or "write {{ and }} for braces"
-                document.problem(where, f"job '{job.name}': {{{name}}} is not known", hint)

@@ -1,11 +1,13 @@
 """How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
 from cc_notebook.errors import BugError
+from cc_notebook.growth import Flow
+from cc_notebook.model import Job, Workflow
 
 State = Literal["ready", "submitted", "running", "done", "failed", "cancelled", "skipped"]
 ALIVE = ("submitted", "running")
@@ -35,7 +37,11 @@ class Event:
     reason: str = ""
     script: str = ""  # the script's hash when the attempt was made
     state: str = ""  # the new state of a mark by hand; the final state of an `end`
-    jobs: tuple[str, ...] = ()  # the jobs that one `reset` makes ready again
+    jobs: tuple[str, ...] = ()  # the jobs that one `reset` makes ready again, or one `take` takes over
+    groups: tuple[str, ...] = ()  # those of them whose members are to be decided anew
+    items: tuple[dict[str, Any], ...] = ()  # of a `grow`: one for each new member
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)  # jobs that join the run, as they are written
+    edges: tuple[tuple[str, str], ...] = ()  # and their edges
     request: str = ""  # the request that this event answers
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def _submit(status: JobStatus, event: Event) -> JobStatus:
         host=event.host,
         submitted=event.at,
         script=event.script,
+        reason=event.reason,
         first_script=status.first_script or event.script,
         tries=status.tries + 1,
     )
@@ -119,7 +126,7 @@ def _end(state: State) -> Change:
             error=event.error,
             ending=event.ending,
             code=event.code,
-            reason=event.reason,
+            reason=event.reason or (status.reason if state == "done" else ""),
             started=event.started or status.started,
             ended=event.ended or event.at,
         )
@@ -137,6 +144,10 @@ def _mark(status: JobStatus, event: Event) -> JobStatus:
     return replace(status, state=state, by_hand=True, reason="set by hand", ended=event.at, progress=progress, tries=0)
 
 
+def _grow(status: JobStatus, event: Event) -> JobStatus:
+    return replace(status, state="running", progress=max(1, status.progress), started=status.started or event.at)
+
+
 TABLE: dict[str, tuple[tuple[str, ...], Change]] = {
     "submit": (("ready",), _submit),
     "start": (("submitted",), _start),
@@ -145,9 +156,10 @@ TABLE: dict[str, tuple[tuple[str, ...], Change]] = {
     "fail": (("ready", "submitted", "running"), _end("failed")),
     "retry": (("submitted", "running"), _end("ready")),
     "cancel": (("ready", "submitted", "running"), _end("cancelled")),
-    "skip": (("ready",), _end("skipped")),
+    "skip": (("ready", "running"), _end("skipped")),
     "reset": (("ready", *FINAL), _reset),
     "mark": (("ready", *FINAL), _mark),
+    "grow": (("ready", "running"), _grow),
     "take": (("ready",), _end("done")),  # of `jobs`, with their `outputs` by name: what an earlier run has done
 }
 
@@ -165,8 +177,10 @@ def apply(status: JobStatus, event: Event) -> JobStatus:
 class RunState:
     """The statuses of one run, built from its events alone: by the engine as it emits them, by readers as they read."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.jobs: dict[str, JobStatus] = dict.fromkeys(names, JobStatus())
+    def __init__(self, workflow: Workflow) -> None:
+        self.flow = Flow(workflow)
+        self.jobs: dict[str, JobStatus] = dict.fromkeys(workflow.jobs, JobStatus())
+        self.past: dict[str, JobStatus] = {}  # of members that are gone: should they come again, their attempts go on
         self.seq = 0
         self.paused = self.cancelled = False
         self.ended = ""  # the final state, empty while the run is unfinished
@@ -178,10 +192,13 @@ class RunState:
     def feed(self, event: Event) -> None:
         """Take in the next event. Raises BugError if it contradicts what is known."""
         self.seq = event.seq
+        self._grow(event)
         if event.request:
             self.answered[event.request] = event.reason if event.type == "refused" else ""
         if event.type in TABLE:
             for name in event.jobs or (event.job,):
+                if name not in self.jobs:
+                    raise BugError(f"event {event.seq} is of job '{name}', which the run does not have")
                 outputs = cast(dict[str, object], event.outputs[name]) if event.type == "take" else event.outputs
                 self.jobs[name] = apply(self.jobs[name], replace(event, outputs=outputs))
             self.stopped, self.ended = event.at, "" if event.type in ("reset", "mark") else self.ended
@@ -197,11 +214,31 @@ class RunState:
             self.cancelled = True
         self.started = self.started or event.at
 
+    def _grow(self, event: Event) -> None:
+        """The graph follows the events that change it."""
+        if event.type == "grow":
+            new = self.flow.grow(event.job, event.items)
+            self.jobs |= {name: self.past.pop(name, JobStatus()) for name in new}
+        if event.nodes:
+            jobs = {name: Job.model_validate(node | {"name": name}) for name, node in event.nodes.items()}
+            self.flow.add(jobs, event.edges)
+            self.jobs |= dict.fromkeys(jobs, JobStatus())
+            self.ended = ""
+        for group in event.groups:
+            for name in self.flow.forget(group):
+                self.past[name] = _reset(self.jobs.pop(name), event)
+
+    def singles(self) -> dict[str, JobStatus]:
+        """The statuses of what is no group with members."""
+        members = self.flow.members
+        return {name: status for name, status in self.jobs.items() if not members.get(name)} if members else self.jobs
+
     @property
     def progress(self) -> float:
-        """The mean progress over all jobs, 0-100; a skipped job counts as finished."""
-        total = sum(100 if s.state == "skipped" else s.progress for s in self.jobs.values())
-        return total / len(self.jobs) if self.jobs else 100.0
+        """The mean progress over all jobs, 0-100; a skipped job counts as finished, a group as its members."""
+        singles = self.singles()
+        total = sum(100 if s.state == "skipped" else s.progress for s in singles.values())
+        return total / len(singles) if singles else 100.0
 
     @property
     def state(self) -> str:
@@ -209,6 +246,6 @@ class RunState:
         return self.ended or ("cancelling" if self.cancelled else "paused" if self.paused else "running")
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state; states without jobs are left out."""
-        found: Counter[str] = Counter(status.state for status in self.jobs.values())
+        """How many jobs are in each state, groups by their members; states without jobs are left out."""
+        found: Counter[str] = Counter(status.state for status in self.singles().values())
         return {state: found[state] for state in STATES if found[state]}

@@ -18,15 +18,16 @@ from cc_notebook.hosts.folder import write
 ID_TIME = 21  # characters of a run's id that tell when it was made
 
 
-Ask = Literal["cancel", "pause", "resume", "retry", "mark"]
+Ask = Literal["cancel", "pause", "resume", "retry", "mark", "add"]
 
 
 class Request(BaseModel, frozen=True):
-    """What somebody asks of a run, for `jobs` (empty: all); `state` is the new one of a mark by hand."""
+    """What somebody asks of a run, for `jobs` (empty: all): `state` for a mark by hand, YAML `text` for an `add`."""
 
     type: Ask
     jobs: tuple[str, ...] = ()
     state: str = ""
+    text: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self:

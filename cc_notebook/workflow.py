@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from cc_notebook import functions, graph, hosts, launching, model, protocol, runs, save, spec, store, yamltext
 from cc_notebook.errors import InputError, RunError, nearest
+from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
 from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_params
@@ -251,11 +251,13 @@ class Workflow:
         from_: str | None = None,
         only: str | Sequence[str] | None = None,
         new: bool = False,
+        reuse: bool = False,
     ) -> Run:
         """Start the workflow and return its run at once; an engine of its own executes it.
 
         `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken as
-        there. An unfinished run of the same text and parameters is attached to, unless `new`.
+        there. An unfinished run of the same text and parameters is attached to, unless `new`. `reuse` takes over what
+        an earlier run has done of jobs whose script, args, params, environment, inputs and parents are the same.
         """
         value = with_params(self.model(), params or {})
         for key, argument in self._arguments.items():
@@ -279,6 +281,7 @@ class Workflow:
                 source=source,
                 order=tuple(order),
                 taken=taken,
+                reuse=tuple(run.id for run in self._runs() if run.spec.folder == str(self.folder)) if reuse else (),
                 max_parallel=max_parallel,
                 machine=store.machine_id(),
                 python=sys.executable,
@@ -335,25 +338,3 @@ class Workflow:
         """The runs of workflows of this name, newest first."""
         head = store.new_id(self.name)[: -store.ID_TIME]
         return [run for run in reversed(runs.all_runs()) if run.id[: -store.ID_TIME] == head]
-
-
-def place(folder: Path) -> spec.Place:
-    """What the spec may know of this computer."""
-    names = {socket.gethostname(), socket.gethostname().partition(".")[0]}
-    return spec.Place(lambda name: os.path.isfile(folder / os.path.expanduser(name)), spec.HERE | names)
-
-
-def read_file(path: Path) -> bytes:
-    """A workflow file's bytes. Raises InputError if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(yamltext.MAX_BYTES + 1)
-    except OSError as error:
-        near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]
-        hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
-        raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be told: relative if it is below the current folder."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -20,9 +20,9 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
-    "the core": (2550, "every module that no other room has"),
+    "the core": (2760, "every module that no other room has"),
     "Python, notebooks, labels, pictures, command line": (1350, "workflow job functions notebook labels views cli"),
-    "loops and conditions": (300, "growth expressions reuse"),
+    "loops and conditions": (460, "growth loops expressions references reuse adding"),
     "other machines": (570, "hosts.remote hosts.answer hosts.transport hosts.check queues"),
     "widget and client": (230, "widget magics client"),
 }
@@ -33,12 +33,13 @@ MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 # From the ground up. A name stands for the module and for everything in the package of that name.
 FLOORS = {
     "inside": "report notebook",  # each works alone, copied beside a job
-    "pure": "errors units model spec yamltext graph control state protocol template options labels",
-    "edges": "hosts queues payload journal store",
-    "engine": "engine runs launching",
+    "pure": "errors units model spec references yamltext graph growth loops expressions control adding state protocol "
+    "template options labels",
+    "edges": "hosts queues payload journal store files",
+    "engine": "engine runs launching reuse",
     "faces": "__init__ __main__ workflow job functions save views cli client",
 }
-PURE_LIBRARIES = {"pydantic", "yaml"}
+PURE_LIBRARIES = {"pydantic", "yaml", "simpleeval"}
 NOT_PURE = """
     os sys io pathlib shutil tempfile glob socket ssl http urllib subprocess signal select selectors threading
     multiprocessing concurrent asyncio time fcntl resource secrets random getpass platform logging
@@ -49,12 +50,15 @@ NOT_PURE_CALLS = {"open", "input", "print", "now", "utcnow", "today", "read_text
 UPWARD: dict[tuple[str, str], str] = {
     ("report", "workflow"): "the copy beside a job finds the installed package, if there is one, when asked for more",
     ("runs", "views.explain"): "Run.explain is one line over the view, imported when it is called",
+    ("runs", "views.results"): "and so is Run.results",
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
-    "engine": (281, "one class that owns a run's loop; what it decides is in control already"),
-    "runs": (236, "Run is what every face calls: sixteen short methods"),
-    "workflow": (262, "the twenty methods that the article's Figure 9 gives to Workflow"),
+    "engine": (357, "one class that owns a run's loop; what it decides is in control and loops already"),
+    "runs": (251, "Run is what every face calls: eighteen short methods"),
+    "workflow": (251, "the twenty methods that the article's Figure 9 gives to Workflow"),
+    "model": (216, "every word of a workflow file, once"),
+    "spec": (202, "every error of a workflow file, with its place"),
 }
 
 

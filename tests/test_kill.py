@@ -57,7 +57,7 @@ def check(run, folder):
     ledger = (folder / "ledger").read_text().splitlines()
     assert len(ledger) == len(set(ledger)), f"something ran twice: {sorted(ledger)}"
     assert sorted(line.split()[0] for line in ledger) == ["a", "b", "c", "last", "twice", "twice"], ledger
-    view = RunState(run.spec.workflow.jobs)
+    view = RunState(run.spec.workflow)
     for event in Reader(run.folder / "events.jsonl").new():
         view.feed(event)
     assert view.ended == "done", (view.ended, view.reason)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cc_notebook import labels
-from cc_notebook.model import Job
+from cc_notebook.model import Job, Workflow
 from cc_notebook.state import Event, RunState
 
 T0 = datetime(2022, 10, 10, 16, 35, 36, tzinfo=UTC)
@@ -37,7 +37,7 @@ def at(seconds):
 
 def after(*events):
     """The state of a run of the jobs a and b after these events."""
-    run = RunState(["a", "b"])
+    run = RunState(Workflow(jobs={name: Job(name=name) for name in "ab"}))
     for number, event in enumerate(events, 1):
         run.feed(Event(seq=number, **event))
     return run
@@ -99,4 +99,4 @@ def test_table_3(text, before, running, ended):
 def test_attributes_of_ones_own_and_the_default():
     """Any attribute can be shown; a job without a label shows its name."""
     assert label("{owner} on {kind}", owner="Ada") == "Ada on local"
-    assert labels.text(Job(name="plain"), RunState(["plain"]), T0, {}) == "plain"
+    assert labels.text(Job(name="plain"), RunState(Workflow(jobs={"plain": Job(name="plain")})), T0, {}) == "plain"

@@ -324,6 +324,13 @@ def seen(item, name):
         ("exec: x, after: [start, end]", "after", ["start", "end"]),
         ("exec: x, after: 'start, end'", "after", ["start", "end"]),
         ("exec: x, trigger: one_failed", "trigger", "one_failed"),
+        ("exec: x, when: start.rows > 1, after: start", "when", "start.rows > 1"),
+        ("exec: x, foreach: {n: [1, a], f: '*.csv'}", "foreach", {"n": [1, "a"], "f": "*.csv"}),
+        ("exec: x, matrix: {n: [1]}", "foreach", {"n": [1]}),
+        ("exec: x, foreach: {n: [1]}, exclude: [{n: 1}]", "exclude", [{"n": 1}]),
+        ("exec: x, foreach: {n: [1]}, include: [{n: 1, m: 2}]", "include", [{"n": 1, "m": 2}]),
+        ("exec: x, repeat: {until: a.x < 1, max: 5}", "repeat", {"until": "a.x < 1", "max": 5}),
+        ("exec: x, repeat: 3", "repeat", {"until": None, "max": 3}),
         ("exec: x, isolated: true", "isolated", True),
         ("exec: x, files: {in: [a.csv], out: ['*.png']}", "files", {"in": ["a.csv"], "out": ["*.png"]}),
     ],
@@ -353,7 +360,7 @@ ROWS = {row[1] for row in test_every_attribute_is_read.pytestmark[0].args[1]}
 def test_every_attribute_is_tested():
     """A new attribute of a job comes with its row in the tables above."""
     words = set(spec.schema()["$defs"]["Job"]["properties"])
-    assert words - ROWS - {"kind", "host", "resources", "command", "parameters"} == set()
+    assert words - ROWS - {"kind", "host", "resources", "command", "parameters", "workflow"} == set()
 
 
 def test_the_smaller_limit_holds():
@@ -551,7 +558,7 @@ ONE_ERROR = {
     "params": ("workflow:\n  nodes: {a: {exec: x}}\n  params: [1]\n", 3, 3, "params"),
     "max_parallel": ("workflow:\n  nodes: {a: {exec: x}}\n  max_parallel: 0\n", 3, 3, "max_parallel"),
     "misspelt section": ("workflow:\n  nodes: {a: {exec: x}}\n  dependancies: []\n", 3, 3, "'dependencies'"),
-    "later word": ("workflow:\n  nodes:\n    a: {exec: x, foreach: {n: [1]}}\n", 3, 18, "foreach"),
+    "later word": ("workflow:\n  nodes:\n    a: {exec: x, kernel_gateway: url}\n", 3, 18, "kernel_gateway"),
     "unknown name in braces": ("workflow:\n  nodes:\n    a: {exec: x, args: ['{siz}'], size: 3}\n", 3, 25, "size"),
     "attribute in braces": ("workflow:\n  nodes:\n    a: {exec: x, args: ['{x.__class__}']}\n", 3, 25, "__class__"),
     "json in args": ("workflow:\n  nodes:\n    a: {exec: x, env: {J: '{\"k\": 1}'}}\n", 3, 24, "{{"),

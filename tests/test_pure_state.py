@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cc_notebook import control, graph
 from cc_notebook.errors import BugError
-from cc_notebook.model import Job
+from cc_notebook.model import Job, Workflow
 from cc_notebook.state import Event, JobStatus, RunState, apply
 
 ALIVE = ("submitted", "running")
@@ -28,7 +28,9 @@ TRANSITIONS = {
     "fail": (("ready", *ALIVE), "failed"),
     "retry": (ALIVE, "ready"),
     "cancel": (("ready", *ALIVE), "cancelled"),
-    "skip": (("ready",), "skipped"),
+    "skip": (("ready", "running"), "skipped"),  # running: a group of which every member was skipped
+    "grow": (("ready", "running"), "running"),
+    "take": (("ready",), "done"),
     "reset": (("ready", *FINAL), "ready"),
     "mark": (("ready", *FINAL), "done"),
 }
@@ -186,6 +188,11 @@ EVENTS = st.builds(
 )
 
 
+def run_of(names):
+    """The state of a run of these jobs before its first event."""
+    return RunState(Workflow(jobs={name: Job(name=name, repeat=9) for name in names}))
+
+
 def accepted(events):
     """Those of the events, numbered, that each job's status accepts one after the other; resets name several jobs."""
     jobs, result = dict.fromkeys(NAMES, JobStatus()), []
@@ -202,6 +209,8 @@ def accepted(events):
         if names and not new:
             continue
         jobs |= new
+        if item.type == "take":  # names its jobs' outputs by job
+            item = replace(item, outputs=dict.fromkeys([item.job], item.outputs))
         result.append(replace(item, seq=len(result) + 1))
     return result, jobs
 
@@ -223,7 +232,7 @@ def journalled(item):
 def test_live_state_equals_replayed_state(events):
     """The state built as events happen equals the state read back from their lines in the journal."""
     events, jobs = accepted(events)
-    live, replayed = RunState(NAMES), RunState(NAMES)
+    live, replayed = run_of(NAMES), run_of(NAMES)
     for item in events:
         live.feed(item)
         replayed.feed(journalled(item))
@@ -236,7 +245,7 @@ def test_live_state_equals_replayed_state(events):
 @given(st.lists(EVENTS, max_size=40))
 def test_what_always_holds_in_a_run(events):
     """Whatever is accepted, each job is in one of seven states, progress is 0 to 100, and 100 where it is done."""
-    view = RunState(NAMES)
+    view = run_of(NAMES)
     for item in accepted(events)[0]:
         view.feed(item)
         assert {found.state for found in view.jobs.values()} <= set(STATES)
@@ -247,7 +256,7 @@ def test_what_always_holds_in_a_run(events):
 
 def test_the_words_for_a_run():
     """A run is running, paused, cancelling or in its final state; the last request wins."""
-    view = RunState(["a"])
+    view = run_of(["a"])
     words = [view.state]
     for kind in ("pause", "resume", "cancel_run"):
         view.feed(Event(kind))
@@ -258,7 +267,7 @@ def test_the_words_for_a_run():
 
 def test_a_reset_reopens_a_run():
     """After `retry` a run that had ended is unfinished again."""
-    view = RunState(["a"])
+    view = run_of(["a"])
     for item in (Event("fail", job="a"), Event("end", state="failed"), Event("reset", jobs=("a",))):
         view.feed(item)
     assert (view.ended, view.state, view.jobs["a"].state) == ("", "running", "ready")
@@ -266,7 +275,7 @@ def test_a_reset_reopens_a_run():
 
 def test_answers_to_requests():
     """A request is answered by the event that carries it out, or refused with the reason."""
-    view = RunState(["a"])
+    view = run_of(["a"])
     view.feed(Event("pause", request="r1"))
     view.feed(Event("refused", request="r2", reason="it has ended"))
     assert view.answered == {"r1": "", "r2": "it has ended"}

@@ -22,6 +22,8 @@ def supported(flow: model.Workflow) -> None:
             raise InputError(
                 f"job '{job.name}': kind {job.kind} is not part of this version; it has {', '.join(KINDS)}"
             )
+    for sub in flow.subs.values():
+        supported(sub)
 
 
 def settings(spec: model.RunSpec, job: model.Job) -> model.Host:
@@ -34,17 +36,16 @@ def results(spec: model.RunSpec) -> str:
     return f"{spec.folder}/{spec.workflow.name}-runs/{spec.run}"
 
 
-def make(spec: model.RunSpec, folder: Path, name: str) -> Host:
-    """The host of this name for one run. Only engines need the classes, so they are imported here."""
+def make(spec: model.RunSpec, folder: Path, job: model.Job) -> Host:
+    """The host of a job for one run. Only engines need the classes, so they are imported here."""
     from cc_notebook.hosts.local import LocalHost
     from cc_notebook.hosts.remote import RemoteHost
     from cc_notebook.hosts.transport import openssh
 
     most = spec.max_parallel or spec.workflow.max_parallel
-    if name == "local":
+    if job.kind == "local":
         env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
         return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, Path(results(spec)))
-    job = next(job for job in spec.workflow.jobs.values() if name_of(job) == name)
     host = settings(spec, job)
     user, address = job.user or host.user, host.address or job.host
     line = openssh(address, user, host.port, host.ssh_config)

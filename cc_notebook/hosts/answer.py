@@ -16,10 +16,11 @@ class Look:
     size: int = 0
     error: str = ""
     lines: list[str] = field(default_factory=list)
+    add: list[str] = field(default_factory=list)
 
 
 def parse(lines: Sequence[str]) -> dict[str, Look]:
-    """The looks by folder. Lines before the first `cc-at` are a login banner; those with a bar come from files."""
+    """The looks by folder. Lines before the first `cc-at` are a banner; those with a bar or a plus come from files."""
     looks: dict[str, Look] = {}
     look = Look()
     for line in lines:
@@ -28,6 +29,8 @@ def parse(lines: Sequence[str]) -> dict[str, Look]:
             look = looks[rest] = Look()
         elif line.startswith("|"):
             look.lines.append(line[1:])
+        elif line.startswith("+"):
+            look.add.append(line[1:])
         elif word in ("cc-gone", "cc-lost"):
             look.gone = word
         elif word == "cc-claim":

@@ -34,6 +34,7 @@ class Launch:
     files: dict[str, str]
     inputs: dict[str, str] = field(default_factory=dict)
     isolated: bool = False
+    facts: dict[str, object] = field(default_factory=dict)  # what the result depends on, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,4 +138,5 @@ class Log:
         while (not whole or self.pattern) and (more := self.news()) is not None:
             progressed = more.progress if more.progress is not None else last.progress
             last = protocol.Report(progressed, last.outputs | more.outputs, more.step or last.step)
-        return replace(last, error=error) if (error := protocol.failure(_text(f"{self.folder}/error.json"))) else last
+        error = protocol.failure(_text(f"{self.folder}/error.json"))
+        return replace(last, error=error, add=_text(f"{self.folder}/add.yaml"))

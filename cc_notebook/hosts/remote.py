@@ -179,7 +179,11 @@ class RemoteHost:
             ending, why = ("cancelled", "") if live.cancelled else ("lost", "its folder is gone")
             return self._over(live, replace(seen, ending=ending, reason=why))
         live.launch = None if folder.claim or folder.by_engine else live.launch
-        report = replace(protocol.report(look.lines, live.attempt.pattern), error=protocol.failure(look.error))
+        report = replace(
+            protocol.report(look.lines, live.attempt.pattern),
+            error=protocol.failure(look.error),
+            add="\n".join(look.add),
+        )
         started = look.times[0] if look.times else None
         if folder.ending and not look.left:
             ending = "cancelled" if "cancel" in look.names else folder.ending

@@ -74,7 +74,7 @@ cc_record() {
   for cc_f in state.*.* state.timeout state.cancelled; do [ -e "$cc_f" ] && cc_done=$cc_f; done
 }
 
-# cc_look FOLDER TOKEN OFFSET: print what is known of an attempt; each line of a file with a bar before it
+# cc_look FOLDER TOKEN OFFSET: print what is known of an attempt; each line of a file with a bar or a plus before it
 cc_look() {
   echo "cc-at $1"
   if ! cd "$cc_run/$1" 2> /dev/null; then # never made, or removed: what is left then must not go on unseen
@@ -97,6 +97,10 @@ cc_look() {
   fi
   if [ -n "$cc_done" ] && [ -e error.json ]; then
     printf "cc-error %s\n" "$(head -c 262144 error.json)"
+  fi
+  if [ -n "$cc_done" ] && [ -f add.yaml ]; then
+    head -c 262144 add.yaml | sed 's/^/+/'
+    echo
   fi
   if [ -n "$cc_done" ] && [ -e outputs ]; then
     head -c 65536 outputs | sed 's/^/|/'

@@ -9,7 +9,7 @@ from cc_notebook.state import Event
 def job(run: Run, name: str) -> str:
     """A few lines: the state with its proof, the parents and the trigger, then every event of the job."""
     view = run.refresh()
-    flow = run.spec.workflow
+    flow = view.flow
     status, spec, plan = run.status(name), flow.jobs[name], control.Plan(flow, view.jobs)
     parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[name]]
     shown = "blocked" if status.get("waiting") == "blocked" else status["state"]

@@ -51,10 +51,10 @@ class Row:
     step: str = ""  # the cell that a notebook has reached, as 7/36
 
 
-def rows(run: Run) -> list[Row]:
-    """The table of a run now, in topological order."""
+def rows(run: Run, members: bool = False) -> list[Row]:
+    """The table of a run now, in topological order: groups as one row each, or with all their `members`."""
     status = run.status()["jobs"]
-    flow = run.spec.workflow
+    flow = run.refresh().flow
     return [
         Row(
             number,
@@ -67,7 +67,7 @@ def rows(run: Run) -> list[Row]:
             status[name]["reason"] + (" (script changed since attempt 1)" if status[name]["changed"] else ""),
             status[name]["step"],
         )
-        for number, name in enumerate(graph.order(list(flow.jobs), flow.edges))
+        for number, name in enumerate(flow.order(members))
     ]
 
 
@@ -88,9 +88,9 @@ def text(lines: Sequence[Row], width: int = 120) -> str:
     return out.getvalue()
 
 
-def show(run: Run, file: TextIO | None = None) -> None:
+def show(run: Run, file: TextIO | None = None, members: bool = False) -> None:
     """Print the table, the overall progress and what there is to know beside it."""
-    Console(file=file).print(_whole(run))
+    Console(file=file).print(_whole(run, members=members))
 
 
 def watch_live(run: Run) -> None:
@@ -117,8 +117,8 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
     print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
 
-def _whole(run: Run, height: int = 10**9) -> Group:
-    view, lines = run.refresh(), rows(run)
+def _whole(run: Run, height: int = 10**9, members: bool = False) -> Group:
+    view, lines = run.refresh(), rows(run, members)
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
     counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""

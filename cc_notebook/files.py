@@ -1,0 +1,34 @@
+"""Workflow files on this computer: read whole, found from a folder, told by a short path."""
+
+import os
+import socket
+from pathlib import Path
+
+from cc_notebook import spec, yamltext
+from cc_notebook.errors import InputError
+
+
+def place(folder: Path) -> spec.Place:
+    """What the spec may know of this computer."""
+    names = {socket.gethostname(), socket.gethostname().partition(".")[0]}
+
+    def exists(name: str) -> bool:
+        return os.path.isfile(folder / os.path.expanduser(name))
+
+    return spec.Place(exists, spec.HERE | names, lambda name: read_file(folder / name))
+
+
+def read_file(path: Path) -> bytes:
+    """A workflow file's bytes. Raises InputError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(yamltext.MAX_BYTES + 1)
+    except OSError as error:
+        near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]
+        hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
+        raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told: relative if it is below the current folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,168 @@
+"""The graph of a run as it is now: the workflow as written, grown by events. Pure: the same events, the same graph.
+
+A job with `foreach`, `repeat` or `workflow` is a group: it stays in the graph, gets members when its turn comes, and
+ends when they have ended. The first of the three words makes the members, which still have the others.
+"""
+
+import hashlib
+import itertools
+import posixpath
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cc_notebook import graph, template
+from cc_notebook.errors import InputError, clean
+from cc_notebook.model import Job, Workflow
+
+MAX_VALUE = 60  # characters of a value in a name
+FILLED = ("script", "host", "user", "venv", "kernel")  # attributes that may name a loop's values in braces
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What names mean to a job: its loops' values, its workflow's params, and what the names there begin with."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    item: Item = field(default_factory=dict)
+    prefix: str = ""
+    base: str = ""  # the name as it is written, by which the job's own outputs are known
+
+    def names(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an expression or braces may name, given the outputs by local name."""
+        return ChainMap(dict(self.item), dict(self.params), {"params": self.params, "jobs": outputs}, outputs)  # type: ignore[arg-type]
+
+
+class Flow:
+    """Jobs by name with their parents and children; `group` tells whose member a job is, `members` the reverse."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.jobs = dict(workflow.jobs)
+        self.parents, self.children = graph.relatives(self.jobs, workflow.edges)
+        self.members: dict[str, list[str]] = {}
+        self.group: dict[str, str] = {}
+        self._scopes: dict[str, Scope] = {}
+        self._plain = Scope(workflow.params)
+        self._subs = {"": (workflow, "")}  # by prefix: the workflow there, and its folder as seen from the first one's
+
+    def scope(self, name: str) -> Scope:
+        """What names mean to a job."""
+        return self._scopes.get(name) or Scope(self._plain.params, base=name)
+
+    def grow(self, name: str, items: Iterable[Item]) -> list[str]:
+        """Give a group one member, iteration or copy of its sub-workflow for each item; the new names."""
+        job, scope, before = self.jobs[name], self.scope(name), len(self.jobs)
+        for item in items:
+            if job.workflow and not job.foreach and not job.repeat:
+                self._inline(name, item)
+            elif job.foreach:
+                new = named(name, item)
+                self._add(new, name, filled(job, new, item), replace(scope, item={**scope.item, **item}))
+            else:
+                new = f"{name}#{item['iteration']}"
+                if last := self.members.get(name):
+                    self.children[last[-1]].append(new)
+                once = job.model_copy(update={"name": new, "repeat": None, "when": None})
+                self._add(new, name, once, replace(scope, item={**scope.item, **item}))
+        self.members.setdefault(name, [])
+        return list(itertools.islice(self.jobs, before, None))
+
+    def add(self, jobs: Mapping[str, Job], edges: Iterable[graph.Edge]) -> None:
+        """Put in further jobs of the workflow itself."""
+        self.jobs.update(jobs)
+        for name in jobs:
+            self.parents[name], self.children[name] = [], []
+        for parent, child in edges:
+            self.parents[child].append(parent)
+            self.children[parent].append(child)
+
+    def forget(self, name: str) -> list[str]:
+        """Take a group's members away, and theirs: it is to be decided anew. The names that are gone."""
+        gone = [name for member in self.members.pop(name, ()) for name in [*self.forget(member), member]]
+        for member in gone:
+            for names in (self.jobs, self.parents, self.children, self.group, self._scopes):
+                names.pop(member, None)
+        return gone
+
+    def origin(self, name: str) -> str:
+        """The job as it is written of which this is a member, an iteration, or itself."""
+        while (group := self.group.get(name)) and self.scope(group).prefix == self.scope(name).prefix:
+            name = group
+        return name
+
+    def order(self, members: bool = False) -> list[str]:
+        """The jobs as written in a topological order, with `members` each group followed by its own."""
+        names = [name for name in self.jobs if name not in self.group]
+        top = graph.order(names, [(parent, name) for name in names for parent in self.parents[name]])
+        return [found for name in top for found in (name, *self.within(name))] if members else top
+
+    def within(self, name: str) -> list[str]:
+        """The members of a group, and theirs."""
+        return [found for member in self.members.get(name, ()) for found in (member, *self.within(member))]
+
+    def last(self, name: str) -> list[str]:
+        """The members of a sub-workflow on which no other depends; of a marker, those before it."""
+        own = self.members[name]
+        ends = [member for member in own if self.children[member] == [name]]
+        return [p for end in ends for p in (self.parents[end] if self.jobs[end].instant else [end])]
+
+    def sub(self, name: str) -> tuple[Workflow, str]:
+        """The workflow that a job with `workflow:` stands for, and its folder as seen from the whole workflow's."""
+        outer, folder = self._subs[self.scope(name).prefix]
+        path = self.jobs[name].workflow or ""
+        return outer.subs[path], posixpath.join(folder, posixpath.dirname(path))
+
+    def folder(self, name: str) -> str:
+        """The folder from which a job's paths are named, as seen from the whole workflow's."""
+        return self._subs[self.scope(name).prefix][1]
+
+    def _inline(self, name: str, params: Item) -> None:
+        prefix = f"{name}/"
+        sub, folder = self._subs[prefix] = self.sub(name)
+        for own, job in sub.jobs.items():
+            self._add(
+                prefix + own, name, _moved(job, prefix + own, folder), Scope({**sub.params, **params}, {}, prefix, own)
+            )
+        for parent, child in sub.edges:
+            self.parents[prefix + child].append(prefix + parent)
+            self.children[prefix + parent].insert(0, prefix + child)
+
+    def _add(self, new: str, group: str, job: Job, scope: Scope) -> None:
+        self.jobs[new], self.parents[new], self.children[new] = job, [], [group]
+        self.group[new], self._scopes[new] = group, scope
+        self.members.setdefault(group, []).append(new)
+
+
+def named(group: str, item: Item) -> str:
+    """The name of a group's member: stable, so that a resume finds it; a long value is cut and told by its hash."""
+    return f"{group}[{','.join(f'{key}={_shown(value)}' for key, value in item.items())}]"
+
+
+def filled(job: Job, name: str, item: Item) -> Job:
+    """The member of a `foreach` for one item. Raises InputError if the item makes an option of a host's name."""
+    update: dict[str, Any] = {"name": name, "foreach": None, "include": (), "exclude": ()}
+    for word in FILLED:
+        if "{" in (text := getattr(job, word) or ""):
+            update[word] = template.TOKEN.sub(lambda m: template.as_text(item.get((m[1] or "").strip(), m[0])), text)
+            if update[word].startswith("-"):
+                raise InputError(f"job '{name}': {word} '{update[word]}' begins with '-'")
+    return job.model_copy(update=update)
+
+
+def _shown(value: object) -> str:
+    text = " ".join(clean(template.as_text(value)).split())
+    return text if len(text) <= MAX_VALUE else f"{text[:40]}…{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _moved(job: Job, name: str, folder: str) -> Job:
+    """A sub-workflow's job in the workflow that holds it; its files are named from there."""
+    update: dict[str, Any] = {"name": name, "after": ()}
+    if job.script:
+        update["script"] = posixpath.join(folder, job.script)
+    if folder and job.files.in_:
+        update["files"] = job.files.model_copy(update={"in_": tuple(posixpath.join(folder, f) for f in job.files.in_)})
+    return job.model_copy(update=update)

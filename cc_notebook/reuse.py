@@ -1,0 +1,46 @@
+"""Results of earlier runs that are taken over, where everything that a job depends on is the same."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from cc_notebook.errors import UnavailableError
+from cc_notebook.model import Job
+from cc_notebook.runs import Run
+
+Facts = Mapping[str, object]
+
+
+class Earlier:
+    """The earlier runs of a workflow, newest first; a run is read when it is first asked."""
+
+    def __init__(self, store: Path, runs: tuple[str, ...]) -> None:
+        self.runs = [Run(store / name) for name in runs]
+
+    def look(self, job: Job, facts: Facts, folder: str) -> tuple[dict[str, object] | None, str]:
+        """The outputs that can be taken over, or None; and where they are from, or why the job runs again."""
+        if job.kind != "local" or job.isolated:
+            return None, "its files are not in the workflow's folder"
+        if gone := next((name for name in job.files.out if not os.path.exists(os.path.join(folder, name))), None):
+            return None, f"the file {gone} is not there"
+        for run in self.runs:
+            with suppress(UnavailableError, OSError, ValueError, KeyError):
+                status = run.refresh().jobs[job.name]
+                if status.state == "done" and status.attempt and status.ending == "exit":
+                    log = run.log_path(job.name, status.attempt)
+                    spec = json.loads((log.parent / "spec.json").read_text()) if log else {}
+                    return _compare(run, spec["facts"], facts, dict(status.outputs))
+        return None, "no earlier run has done it"
+
+
+def _compare(run: Run, old: Facts, new: Facts, outputs: dict[str, object]) -> tuple[dict[str, object] | None, str]:
+    for key in [*new, *(key for key in old if key not in new)]:
+        if old.get(key) != new.get(key):
+            return None, f"{key} changed {_shown(old, key)} → {_shown(new, key)}"
+    return outputs, f"unchanged since run {run.id}"
+
+
+def _shown(facts: Facts, key: str) -> str:
+    return json.dumps(facts[key])[:40] if key in facts else "none"
