@@ -100,6 +100,18 @@ class Flow:
         top = graph.order(names, [(parent, name) for name in names for parent in self.parents[name]])
         return [found for name in top for found in (name, *self.within(name))] if members else top
 
+    def drawn(self, members: bool = False) -> Workflow:
+        """The graph as a workflow, groups as one job each, or with their `members` between what is before and them."""
+        names = list(self.jobs) if members else [name for name in self.jobs if name not in self.group]
+        if names == list(self.workflow.jobs):
+            return self.workflow
+        edges = [(parent, name) for name in names for parent in self.parents[name] if not self.members.get(name)]
+        for group, own in self.members.items() if members else ():
+            edges += [(member, group) for member in own if self.children[member] == [group]]
+            edges += [(parent, member) for parent in self.parents[group] for member in own if not self.parents[member]]
+        jobs = {name: self.jobs[name] for name in names}
+        return self.workflow.model_copy(update={"jobs": jobs, "edges": tuple(edges)})
+
     def within(self, name: str) -> list[str]:
         """The members of a group, and theirs."""
         return [found for member in self.members.get(name, ()) for found in (member, *self.within(member))]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from cc_notebook import template
@@ -15,24 +14,25 @@ def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -
 
     `{t0.%H--%M}` is a local time, `--` stands for a colon. Not known yet is N/A; an unknown name stands as typed.
     """
-    values = {**around, **_values(job, run, now)}
+    form = (job.label or job.name).replace("\\n", "\n")
+    values = {**around, **_values(job, run, now, form)} if "{" in form else {}
 
     def replaced(match: re.Match[str]) -> str:
-        name, _, form = (match[1] or "").strip().partition(".")
+        name, _, how = (match[1] or "").strip().partition(".")
         if isinstance(value := values.get(name), datetime):
-            return value.astimezone().strftime(form.replace("--", ":") or "%m/%d/%Y, %H:%M:%S")
+            return value.astimezone().strftime(how.replace("--", ":") or "%m/%d/%Y, %H:%M:%S")
         if isinstance(value, timedelta):
             days = f"{value.days} days, " if value.days else ""
-            return days + (datetime.min + timedelta(0, value.seconds)).strftime(form.replace("--", ":") or "%H:%M:%S")
+            return days + (datetime.min + timedelta(0, value.seconds)).strftime(how.replace("--", ":") or "%H:%M:%S")
         try:
             return str(template.render("N/A" if name in values and value is None else match[0], values))
         except template.UnknownName:
             return match[0]
 
-    return template.TOKEN.sub(replaced, (job.label or "{name}").replace("\\n", "\n"))
+    return template.TOKEN.sub(replaced, form)
 
 
-def _values(job: Job, run: RunState, now: datetime) -> dict[str, object]:
+def _values(job: Job, run: RunState, now: datetime, form: str) -> dict[str, object]:
     status = run.jobs.get(job.name) or JobStatus()
     t0, t1, start = _time(run.started), _time(run.stopped if run.ended else ""), _time(status.started)
     end = _time(status.ended if status.state in FINAL else "")
@@ -41,11 +41,14 @@ def _values(job: Job, run: RunState, now: datetime) -> dict[str, object]:
     times["modified"] = _time(status.ended or status.started or status.submitted)
     spans = {"dt0": t0 and (t1 or now) - t0, "dt1": t0 and t1 and t1 - t0, "dt": start and (end or now) - start}
     attributes = {**job.model_dump(exclude_none=True, exclude={"params"}), **extra, **times, **spans}
-    outputs = {name: other.outputs for name, other in run.jobs.items()} | status.outputs
-    return {**outputs, **attributes, "status": status.state, "progress": status.progress}
+    named = [head for name in template.names(form) for head in (name, *template.heads(name)) if head in run.jobs]
+    outputs = {name: run.jobs[name].outputs for name in named} | status.outputs
+    scope, moment = run.flow.scope(job.name), {"status": status.state, "progress": status.progress}
+    return {**outputs, **attributes, **scope.item, "params": {**scope.params, **scope.item}, **moment}
 
 
 def _time(text: object) -> datetime | None:
-    with suppress(ValueError):
-        return datetime.fromisoformat(str(text or ""))
-    return None
+    try:
+        return datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None

@@ -243,6 +243,12 @@ class Run:
 
         return explain.job(self, job)
 
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the run as one HTML page that needs nothing else; by default beside its logs. Returns its path."""
+        from cc_notebook.views import report
+
+        return report.report(self, path)
+
     def engine_alive(self) -> bool:
         """True if an engine works on this run."""
         return _ring(self.folder / "bell", b"")

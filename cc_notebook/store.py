@@ -50,7 +50,7 @@ def home() -> Path:
 
         path = Path(jupyter_data_dir()) / "cc"
     try:
-        for folder in (path, path / "runs", path / "register"):
+        for folder in (path, path / "runs", path / "register", path / "workflows"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ResourceError(f"the store {path} cannot be made: {error}; set CC_HOME to a folder of yours") from None
@@ -69,7 +69,8 @@ def write_new(path: Path, text: str) -> None:
         write(part, text, sync=True)
         rename(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -112,7 +113,19 @@ def register(name: str, path: Path) -> None:
         write_new(entry, json.dumps({"name": name, "path": str(path)}))
 
 
+def entries() -> dict[Path, tuple[str, Path]]:
+    """The register: by the file of an entry, a workflow's name and where its file is, or was."""
+    found = {
+        path: json.loads(path.read_text(encoding="utf-8")) for path in sorted((home() / "register").glob("*.json"))
+    }
+    return {path: (entry["name"], Path(entry["path"])) for path, entry in found.items()}
+
+
 def registered(name: str) -> list[Path]:
     """The files of the workflows that are called `name`."""
-    entries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((home() / "register").glob("*.json"))]
-    return [Path(entry["path"]) for entry in entries if entry["name"] == name and Path(entry["path"]).exists()]
+    return [path for known, path in entries().values() if known == name and path.exists()]
+
+
+def own_file(name: str) -> Path:
+    """Where the file of a workflow lives that was made in the store and not in a folder of the user's."""
+    return home() / "workflows" / name / f"{name}.yaml"

@@ -9,13 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from cc_notebook import functions, graph, hosts, launching, model, protocol, runs, save, spec, store, yamltext
+from cc_notebook import functions, graph, hosts, keeping, launching, model, protocol, runs, save, spec, store, yamltext
 from cc_notebook.errors import InputError, RunError, nearest
 from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
 from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
+from cc_notebook.state import RunState
 
 if TYPE_CHECKING:
     import networkx
@@ -151,6 +152,15 @@ class Workflow:
             pieces += [", ".join(part) for part in parts if len(part) > 1] if name in names else [sequence]
         self._body["dependencies"] = pieces
 
+    def remove_workflow(self) -> int:
+        """Remove what this program keeps of the workflow's file: its entry in the register, its runs with their logs.
+
+        Your YAML, your scripts and the executed notebooks in `<name>-runs` stay; only a workflow that was made in the
+        store, by `jupyter cc workflow add`, goes with its folder there. Returns how many runs went. Raises InputError,
+        and removes nothing, while one of them has not ended.
+        """
+        return keeping.forget(self.filename) if self.filename else 0
+
     def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
         path = Path(os.path.expanduser(filename)).absolute()
@@ -159,12 +169,11 @@ class Workflow:
         body = save.plain(document.value["workflow"])
         if clear:
             self._body, self.filename = body, path
-            self._model = checked if self.name == path.stem else None
         else:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
-            self._model = None
             self._body["dependencies"] += [d for d in body["dependencies"] if d not in self._body["dependencies"]]
+        self._model = checked if clear and self.name == path.stem else None
         store.register(path.stem, path)
         return self
 
@@ -212,8 +221,7 @@ class Workflow:
 
     def sequential_order(self) -> list[str]:
         """The jobs in a topological order."""
-        value = self.model()
-        return graph.order(list(value.jobs), value.edges)
+        return graph.order(list(self.model().jobs), self.model().edges)
 
     def predecessors(self, name: str) -> list[str]:
         """The jobs on which a job depends directly."""
@@ -240,6 +248,19 @@ class Workflow:
     def newest(self) -> Run | None:
         """The newest run of this workflow, None if there is none."""
         return next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
+
+    def display(self, filename: str | Path | None = None, name: str = "workflow", first: bool = True) -> Path | None:
+        """Show the graph of the workflow in its newest run, or as it is written; in a notebook this returns None.
+
+        With a `filename` (.svg .png .pdf .dot) the picture is written there; without one, and where nothing can be
+        shown, to `<name>.svg` beside the workflow. Returns its path. `first` is accepted as in the article.
+        """
+        from cc_notebook.views import picture
+
+        newest = self.newest()
+        view = newest.refresh() if newest else RunState(self.model())
+        path = Path(filename).expanduser() if filename else None
+        return picture.display(view.flow.drawn(), view, path, self.folder / f"{name}.svg")
 
     def run(
         self,
@@ -331,8 +352,11 @@ class Workflow:
             print(f"run {run.id} goes on without this program; Workflow.run() attaches to it again", file=sys.stderr)
             return run
         if filename:
-            picture.write(run.spec.workflow, run.refresh(), Path(filename))
+            picture.write(run.refresh().flow.drawn(), run.refresh(), Path(filename))
         return run
+
+    def _newest(self) -> Run | None:
+        return next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
 
     def _runs(self) -> list[Run]:
         """The runs of workflows of this name, newest first."""

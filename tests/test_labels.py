@@ -37,7 +37,7 @@ def at(seconds):
 
 def after(*events):
     """The state of a run of the jobs a and b after these events."""
-    run = RunState(Workflow(jobs={name: Job(name=name) for name in "ab"}))
+    run = RunState(Workflow(params={"size": 3}, jobs={name: Job(name=name) for name in "ab"}))
     for number, event in enumerate(events, 1):
         run.feed(Event(seq=number, **event))
     return run

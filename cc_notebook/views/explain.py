@@ -27,19 +27,24 @@ def job(run: Run, name: str) -> str:
             f"in cell {error.get('cell')} of {error.get('cells')}:{code}\n{plain(str(error.get('traceback', '')))}"
         )
     own = [event for event in run.events() if event.job == name or name in event.jobs]
-    lines += [f"  {event.at[:19]}Z  event {event.seq}: {_sentence(event)}" for event in own if event.type != "progress"]
+    lines += [f"  {event.at[:19]}Z  event {event.seq}: {sentence(event)}" for event in own if event.type != "progress"]
     if folder := run.log_path(name):
         lines.append(f"proof: {folder.parent}")
     return "\n".join(lines)
 
 
-def _sentence(event: Event) -> str:
-    attempt = f"attempt {event.attempt}"
+def sentence(event: Event) -> str:
+    """An event as a few words; whose it is stands beside them."""
+    attempt, reported = f"attempt {event.attempt}", {"progress": event.progress, **event.outputs}
     told = {
         "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'})",
         "start": f"{attempt} claimed by process {event.native_id} at {event.started}",
         "done": f"{attempt} left the record of exit 0 at {event.ended or event.at}",
         "reset": "made ready again by a retry",
         "mark": f"set to {event.state} by hand",
+        "progress": " ".join(f"{key}={value}" for key, value in reported.items() if value is not None),
+        "engine": f"process {event.native_id} works on the run",
+        "host": f"{event.host}: {event.reason or 'answers again'}",
+        "end": f"the run is {event.state}" + (f": {event.reason}" if event.reason else ""),
     }
     return told.get(event.type, f"{attempt if event.attempt else ''} {event.type}: {event.reason}".strip())

@@ -1,5 +1,7 @@
 """A run as a table in a terminal or a text: rows from a status, live or once. It keeps no state of its own."""
 
+import csv
+import json
 import time
 from collections import namedtuple
 from collections.abc import Sequence
@@ -8,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import TextIO
 
+import yaml
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -85,6 +88,20 @@ def text(lines: Sequence[Row], width: int = 120) -> str:
     out = StringIO()
     told = [Text(f"{row.name}: {row.reason}") for row in lines if row.reason]
     Console(file=out, width=width, color_system=None).print(_table(lines), *told, sep="\n")
+    return out.getvalue()
+
+
+def data(lines: Sequence[Row], form: str) -> str:
+    """The table for programs: `json`, `yaml` or `csv`, the same columns in each."""
+    values = [vars(row) for row in lines]
+    if form == "json":
+        return json.dumps(values, indent=2) + "\n"
+    if form == "yaml":
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    out = StringIO()
+    writer = csv.DictWriter(out, Row.__annotations__, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(values)
     return out.getvalue()
 
 

@@ -29,7 +29,7 @@ def to_the_end(
             click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
         codes.append(CODES.get(view.ended, 1))
         if picture:
-            pictures.write(item.spec.workflow, view, Path(picture))
+            pictures.write(view.flow.drawn(), view, Path(picture))
             click.echo(f"picture: {picture}", err=as_json)
     sys.exit(max(codes, key=lambda code: (code == 1, code)))
 

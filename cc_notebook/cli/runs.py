@@ -1,47 +1,19 @@
-"""The command line `jupyter cc`: each command is a few lines over `Workflow` and `Run`.
+"""Runs on the command line: start, watch, look at, steer. Each command is a few lines over `Workflow` and `Run`."""
 
-Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 130 stopped watching with Ctrl-C (the run goes on).
-"""
-
-import io
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cc_notebook import __version__, runs, store
-from cc_notebook.errors import CCError, InputError, UnavailableError, clean
-
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-
-
-class _Commands(click.Group):
-    """Shows an error of ours, and Ctrl-C at any moment, as one clear text without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CCError as error:
-            click.echo("\n".join(f"error: {clean(line)}" for line in str(error).splitlines()), err=True)
-            ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("\ninterrupted; what was started goes on, see: jupyter cc runs", err=True)
-            ctx.exit(130)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="jupyter cc")
-def main() -> None:
-    """Run workflows of scripts: write a graph in YAML, run it, watch it, come back later."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks our symbols shows marks instead
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+from cc_notebook import runs, store
+from cc_notebook.cli.group import AS_JSON, file_of, main, pair
+from cc_notebook.errors import UnavailableError, clean
 
 
 @main.command()
@@ -64,8 +36,8 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     from cc_notebook.views import table, watch
     from cc_notebook.workflow import Workflow
 
-    flow = Workflow(filename=_file(file))
-    values = dict(_pair(text) for text in params)
+    flow = Workflow(filename=file_of(file))
+    values = dict(pair(text) for text in params)
     picture, only = options.pop("picture"), options.pop("only") or None
     if picture:
         pictures.check(Path(picture))
@@ -218,42 +190,30 @@ def explain(run_id: str, job: str) -> None:
 
 
 @main.command()
-@click.argument("file")
-@click.option("--strict", is_flag=True, help="Refuse attributes that are not known.")
-def validate(file: str, strict: bool) -> None:
-    """Check the workflow FILE and report everything that is wrong with it."""
-    from cc_notebook import spec
-    from cc_notebook.files import place, read_file
-
-    path = _file(file)
-    model = spec.parse(read_file(path), file, path.stem, place(path.absolute().parent), strict)
-    click.echo(f"{file}: {len(model.jobs)} jobs, {len(model.edges)} dependencies, no errors")
+@click.argument("run_id", metavar="RUN")
+@click.option("--output", type=click.Path(dir_okay=False), help="Where to (default: beside the run's logs).")
+def report(run_id: str, output: str | None) -> None:
+    """Write RUN as one HTML page that needs nothing else: graph, timeline, table, failing cells."""
+    click.echo(runs.find(run_id).report(output))
 
 
 @main.command()
-def schema() -> None:
-    """Print the JSON Schema of a workflow file, for editors."""
-    from cc_notebook import spec
+@click.argument("run_id", metavar="RUN")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@AS_JSON
+def events(run_id: str, follow: bool, as_json: bool) -> None:
+    """Print what happened in RUN. One line for each event of its journal."""
+    from cc_notebook.views.explain import sentence
 
-    click.echo(json.dumps(spec.schema(), indent=2))
-
-
-def _file(name: str) -> Path:
-    """A workflow file by path, or by the name under which it is registered."""
-    path = Path(os.path.expanduser(name))
-    if os.path.exists(path) or path.suffix in (".yaml", ".yml") or "/" in name:
-        return path
-    found = store.registered(name)
-    if len(found) > 1:
-        raise InputError(f"'{name}' could be {' or '.join(map(str, found))}: name the file")
-    return found[0] if found else path
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"{text}: write KEY=VALUE")
-    return key, value
+    found = runs.find(run_id)
+    reader = found.reader()
+    for _ in found.follow() if follow else [None]:
+        for event in reader.new():
+            who = f"{event.job or ', '.join(event.jobs)}: ".removeprefix(": ")
+            told = f"{datetime.fromisoformat(event.at).astimezone():%F %T}  {who}{sentence(event)}"
+            click.echo(json.dumps(event.to_dict()) if as_json else clean(told))
+    if follow and not found.refresh().ended:
+        click.echo(f"error: {clean(found.note())}", err=True)
 
 
 def _read(path: Path, offset: int) -> bytes:
@@ -261,7 +221,3 @@ def _read(path: Path, offset: int) -> bytes:
         file.seek(offset)
         return file.read(1 << 20)
     return b""
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,104 @@
+"""What the store keeps of a workflow file, and how it goes again: ended runs, what was left over, the file's entry.
+
+It takes nothing that this program did not make, follows no link, and hides a folder before it empties it: a kill in the
+middle leaves nothing that is half there.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cc_notebook import hosts, store
+from cc_notebook.errors import InputError, ResourceError, UnavailableError
+from cc_notebook.runs import Run, all_runs
+
+LEFT_OVER = 3600  # seconds after which nobody works on a hidden folder any more
+
+
+def runs_of(path: Path) -> Iterator[Run]:
+    """The runs of a workflow file, newest first."""
+    head = store.new_id(path.stem)[: -store.ID_TIME]
+    for run in reversed(all_runs()):
+        with suppress(UnavailableError):
+            if run.id[: -store.ID_TIME] == head and run.spec.path == str(path):
+                yield run
+
+
+def why_not(run: Run) -> str:
+    """Why a run must stay; empty if it can go."""
+    if run.folder.is_symlink():
+        return f"{run.folder} is a link and no run of this store: remove it by hand"
+    ended = run.finished and not any((run.folder / "requests").glob("[!.]*"))
+    return "" if ended else f"run {run.id} has not ended: jupyter cc cancel {run.id}"
+
+
+def size(run: Run, with_results: bool) -> int:
+    """The bytes of all files that would go."""
+    tops = [run.folder, *_results(run)] if with_results else [run.folder]
+    return sum(os.lstat(f"{path}/{name}").st_size for top in tops for path, _, names in os.walk(top) for name in names)
+
+
+def age(run: Run) -> float:
+    """The days since the last event."""
+    return (time.time() - (run.folder / "events.jsonl").stat().st_mtime) / 86400
+
+
+def left_over() -> list[Path]:
+    """Hidden folders that a kill left of a run, and entries of the register whose workflow file is gone."""
+    hidden = [path for path in (store.home() / "runs").glob(".*") if path.is_dir() and not path.is_symlink()]
+    gone = [entry for entry, (_, path) in store.entries().items() if not path.exists()]
+    return [path for path in hidden if time.time() - path.stat().st_mtime > LEFT_OVER] + gone
+
+
+def remove(run: Run, with_results: bool = False) -> None:
+    """Remove an ended run; beside its workflow only the links to its logs, unless `with_results`. Raises InputError."""
+    if why := why_not(run):
+        raise InputError(why)
+    for beside in _results(run):
+        links = [link for link in beside.glob("*.log") if link.is_symlink()]
+        for link in links:
+            if Path(os.readlink(link)).is_relative_to(run.folder):
+                link.unlink()
+        if with_results:
+            discard(beside)
+        for empty in (beside, beside.parent):
+            with suppress(OSError):
+                empty.rmdir()
+    discard(run.folder)
+
+
+def forget(path: Path) -> int:
+    """Remove what the store has of a workflow file, see `Workflow.remove_workflow`; how many runs went."""
+    found = list(runs_of(path))
+    if whys := [why for run in found if (why := why_not(run))]:
+        raise InputError("\n".join(whys))
+    for run in found:
+        remove(run)
+    if path == store.own_file(path.stem) and path.parent.exists() and not path.parent.is_symlink():
+        discard(path.parent)
+    for entry in (entry for entry, (_, known) in store.entries().items() if known == path):
+        discard(entry)
+    return len(found)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, or a folder whole. Raises ResourceError if that is refused."""
+    hidden = path.with_name(f".{path.name.lstrip('.')}")
+    try:
+        if path != hidden:
+            shutil.rmtree(hidden, ignore_errors=True)
+            store.rename(path, hidden)
+        shutil.rmtree(hidden) if hidden.is_dir() else hidden.unlink()
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def _results(run: Run) -> list[Path]:
+    """The run's own folder beside its workflow file; none if a link stands in its place."""
+    with suppress(UnavailableError):
+        folder = Path(hosts.results(run.spec))
+        return [folder] if folder.is_dir() and not (folder.is_symlink() or folder.parent.is_symlink()) else []
+    return []
