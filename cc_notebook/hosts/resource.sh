@@ -89,10 +89,11 @@ cc_look() {
     [ -e state.timeout ] && [ -n "$cc_left" ] && kill -KILL $cc_left 2> /dev/null
     echo "cc-left" $cc_left
   fi
-  [ ! -e claim ] || echo "cc-claim ${cc_old:-$cc_pid} $cc_rest"
   echo "cc-names" * # after the look for processes: a record that came meanwhile is seen
   cc_record
   if [ -e claim ]; then
+    cc_claim # again: it may have been empty a moment ago
+    echo "cc-claim ${cc_old:-$cc_pid} $cc_rest"
     echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
   if [ -n "$cc_done" ] && [ -e error.json ]; then
