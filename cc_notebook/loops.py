@@ -44,12 +44,12 @@ class Outputs(Mapping[str, Any]):
 
 
 def wanted(flow: Flow, statuses: Statuses, name: str) -> tuple[bool, str]:
-    """Whether the job's `when` lets it run, and why not. Raises InputError if it has no value."""
+    """Whether the job's `when` lets it run, and what it is made of. Raises InputError if it has no value."""
     condition = flow.jobs[name].when
     if not condition or flow.jobs[name].foreach:  # of a foreach each member decides
         return True, ""
     value, story = _evaluate(flow, statuses, name, "when", condition)
-    return bool(value), f"when '{condition}' is not true ({story})"
+    return bool(value), f"when '{condition}' is {'' if value else 'not '}true ({story})"
 
 
 def items(flow: Flow, statuses: Statuses, name: str, glob: Glob) -> list[Item]:
@@ -79,6 +79,28 @@ def items(flow: Flow, statuses: Statuses, name: str, glob: Glob) -> list[Item]:
         seen.add(member)
         filled(job, member, item)
     return chosen
+
+
+def preview(flow: Flow, glob: Glob) -> dict[str, str]:
+    """Grow a flow that has not run as far as its params and files tell; what stays open, by job."""
+    statuses = dict.fromkeys(flow.jobs, JobStatus())
+    notes = {}
+    groups = [name for name, job in flow.jobs.items() if job.group]
+    for name in groups:  # grows as members are found that are groups too
+        job = flow.jobs[name]
+        if job.repeat and not job.foreach:
+            most = f"{job.repeat.max} times"
+            notes[name] = f"until {job.repeat.until}, at most {most}" if job.repeat.until else most
+            continue
+        try:
+            new = flow.grow(name, items(flow, statuses, name, glob))
+        except InputError:
+            notes[name] = "its members are decided when its turn comes"
+            continue
+        statuses |= dict.fromkeys(new, JobStatus())
+        groups += [member for member in new if flow.jobs[member].group]
+    conditions = {name: f"when {job.when}" for name, job in flow.jobs.items() if job.when and not job.foreach}
+    return conditions | notes
 
 
 def ending(flow: Flow, statuses: Statuses, name: str) -> Event:

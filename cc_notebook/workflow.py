@@ -343,7 +343,7 @@ class Workflow:
         if filename:
             picture.check(Path(filename))
         if dryrun:
-            print(table.text(table.written(self.model(), options.get("order", ()))))
+            print(table.text(table.written(self.model(), options.get("order", ()), self.folder)))
             return None
         run = self.run(**options)
         try:

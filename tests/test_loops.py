@@ -1,7 +1,9 @@
 """Loops, conditions and sub-workflows, run for real: what is decided, once, and what is said about it."""
 
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from conftest import until, write
@@ -367,3 +369,41 @@ def test_results_of_a_sweep(folder, cc):
     assert (
         "the run has 0 loops" in cc("results", "nothing").stderr or "there is no run" in cc("results", "nothing").stderr
     )
+
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_cloudmask_loop(folder, cc):
+    """The article's benchmark runs as its 25 lines say, and gives the rows that the README shows."""
+    example = ROOT / "notebooks" / "examples" / "cloudmask"
+    assert len((example / "cloudmask.yaml").read_text().splitlines()) <= 25
+    for path in (*example.glob("*.py"), *example.glob("*.sh"), *example.glob("*.yaml")):
+        shutil.copy(path, folder)
+    done = cc("run", "cloudmask.yaml", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["jobs"]["train"]["counts"] == {"done": 18, "skipped": 27}
+    rows = json.loads(cc("results", "last", "train", "--sort=-accuracy", "--json").stdout)
+    told = {(str(r["gpu"]), str(r["run"]), str(r["epochs"]), r["state"], str(r.get("accuracy", ""))) for r in rows}
+    readme = (ROOT / "README.md").read_text().split("| gpu | run | epochs | state | accuracy |")[1].split("\n\n")[0]
+    shown = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in readme.strip().splitlines()[1:]]
+    assert len(shown) == 4 and set(shown) <= told
+    assert cc("logs", "last", "report").stdout.startswith("18 runs, mean accuracy 0.914")
+
+
+def test_dry_run_shows_what_is_known(folder, cc):
+    """`--dry-run` has the members that params and files tell, and says what is decided later."""
+    flow_of(
+        folder,
+        """
+        fetch: {exec: 'true'}
+        known: {exec: 'true', foreach: {n: "{params.n}", f: "*.yaml"}}
+        later: {exec: 'true', foreach: {r: "{fetch.rows}"}, when: "r > 1"}
+        loop: {exec: 'true', repeat: {until: "loop.x > 1", max: 5}}
+        """,
+        "fetch, later",
+        "n: [1, 2]",
+    )
+    done = cc("run", "w.yaml", "--dry-run")
+    assert "known[n=2,f=w.yaml]" in done.stdout and "later: after fetch; its members are decided" in done.stdout
+    assert "loop: until loop.x > 1, at most 5 times" in done.stdout
+    assert json.loads(cc("runs", "--json").stdout) == []

@@ -43,7 +43,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
         pictures.check(Path(picture))
     if dry_run:
         model = select(with_params(flow.model(), values), options["from_"], only)
-        lines = table.written(model)
+        lines = table.written(model, (), flow.folder)
         click.echo(json.dumps([line.name for line in lines]) if as_json else table.text(lines), nl=as_json)
         return
     started = flow.run(values, only=only, **options)

@@ -1,7 +1,9 @@
 """Why a job is in its state: the proof, in plain sentences, from the events alone."""
 
-from cc_notebook import control
-from cc_notebook.errors import plain
+from contextlib import suppress
+
+from cc_notebook import control, loops
+from cc_notebook.errors import InputError, plain
 from cc_notebook.runs import Run
 from cc_notebook.state import Event
 
@@ -11,10 +13,20 @@ def job(run: Run, name: str) -> str:
     view = run.refresh()
     flow = view.flow
     status, spec, plan = run.status(name), flow.jobs[name], control.Plan(flow, view.jobs)
-    parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[name]]
+    origin = flow.origin(name)
+    parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[origin]]
     shown = "blocked" if status.get("waiting") == "blocked" else status["state"]
     lines = [f"{name} is {shown}" + (f": {status['reason']}" if status["reason"] else "")]
     lines.append(f"trigger {spec.trigger}; parents: {', '.join(parents) or 'none'}")
+    if origin != name:
+        item = ", ".join(f"{key} = {value!r}" for key, value in flow.scope(name).item.items())
+        lines.append(f"one of {origin}: {item}")
+    if name in flow.members:
+        counts = ", ".join(f"{number} {state}" for state, number in status["counts"].items()) or "none"
+        lines.append(f"its members: {counts}; see: jupyter cc show RUN --members")
+    if spec.when and not spec.foreach and (status["state"] != "ready"):
+        with suppress(InputError):  # then the state's own reason tells it
+            lines.append(loops.wanted(flow, view.jobs, name)[1])
     if status["by_hand"]:
         lines.append("the state was set by hand")
     if status["changed"]:
@@ -37,9 +49,14 @@ def sentence(event: Event) -> str:
     """An event as a few words; whose it is stands beside them."""
     attempt, reported = f"attempt {event.attempt}", {"progress": event.progress, **event.outputs}
     told = {
-        "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'})",
+        "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'})"
+        + (f": {event.reason}" if event.reason else ""),
+        "grow": f"gets members: {len(event.items)}",
+        "take": f"taken over, with its outputs; {event.reason}",
         "start": f"{attempt} claimed by process {event.native_id} at {event.started}",
-        "done": f"{attempt} left the record of exit 0 at {event.ended or event.at}",
+        "done": f"{attempt} left the record of exit 0 at {event.ended or event.at}"
+        if event.ending != "members"
+        else f"all its members have ended {event.reason}",
         "reset": "made ready again by a retry",
         "mark": f"set to {event.state} by hand",
         "progress": " ".join(f"{key}={value}" for key, value in reported.items() if value is not None),

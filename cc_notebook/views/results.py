@@ -67,15 +67,20 @@ def ordered(found: Rows, column: str) -> Rows:
 
 
 def show(found: Rows) -> None:
-    """Print the rows as a table."""
+    """Print the rows as a table. Names and files of members, which are long, are left to CSV and JSON."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    shown = [name for name in columns(found) if name == "file" or any(row.get(name) not in (None, "") for row in found)]
+    full = [name for name in columns(found) if any(row.get(name) not in (None, "") for row in found)]
+    shown = [name for name in full if name not in ("job", "file")]
     for name in shown:
         table.add_column(clean(name), overflow="fold")
     for row in found:
         texts = (f"{row[name]:.3g}" if name == "time" and row[name] else _text(row.get(name)) for name in shown)
         table.add_row(*map(Text, texts))
     Console().print(table if found else "the loop has no members")
+    if found:
+        Console().print(
+            Text(f"a row's log: jupyter cc logs RUN '{clean(found[0]['job'])}'; again: jupyter cc retry RUN …")
+        )
 
 
 def as_csv(found: Rows) -> str:

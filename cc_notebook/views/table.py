@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import TextIO
 
 import yaml
@@ -17,8 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cc_notebook import graph
+from cc_notebook import loops
 from cc_notebook.errors import clean
+from cc_notebook.growth import Flow
+from cc_notebook.launching import glob
 from cc_notebook.model import Job, Workflow
 from cc_notebook.runs import Run
 from cc_notebook.state import RunState
@@ -74,12 +77,14 @@ def rows(run: Run, members: bool = False) -> list[Row]:
     ]
 
 
-def written(flow: Workflow, order: Sequence[str] = ()) -> list[Row]:
-    """The table of a workflow that has not run, in the order in which it would."""
-    parents, _ = graph.relatives(flow.jobs, flow.edges)
+def written(workflow: Workflow, order: Sequence[str] = (), folder: str | Path | None = None) -> list[Row]:
+    """The table of a workflow that has not run, in the order in which it would; with `folder` also known members."""
+    flow = Flow(workflow)
+    notes, jobs = loops.preview(flow, glob(str(folder))) if folder else {}, flow.jobs
+    told = {name: "; ".join(filter(None, [_after(flow.parents[name]), notes.get(name)])) for name in jobs}
     return [
-        Row(n, name, "ready", flow.jobs[name].host or "local", 0, "", _what(flow.jobs[name]), _after(parents[name]))
-        for n, name in enumerate(order or graph.order(list(flow.jobs), flow.edges))
+        Row(n, name, "ready", jobs[name].host or "local", 0, "", _what(jobs[name]), told[name])
+        for n, name in enumerate(order or flow.order(members=True))
     ]
 
 
@@ -179,7 +184,7 @@ def _table(lines: Sequence[Row]) -> Table:
 
 
 def _what(job: Job) -> str:
-    words = job.script or (job.exec or "").strip().split("\n")[0]
+    words = job.script or job.workflow or (job.exec or "").strip().split("\n")[0]
     return words if len(words) <= 24 else words[:23] + "…"
 
 
