@@ -5,12 +5,16 @@ from typing import Any
 
 from cc_notebook import graph, spec, yamltext
 from cc_notebook.errors import InputError
+from cc_notebook.model import Job
 from cc_notebook.state import RunState
 
 
-def added(run: RunState, text: str, file: str, place: spec.Place) -> tuple[dict[str, Any], tuple[graph.Edge, ...]]:
+def added(
+    run: RunState, text: str, file: str, place: spec.Place, again: bool
+) -> tuple[dict[str, Any], tuple[graph.Edge, ...]]:
     """The new jobs as written and the new edges, from YAML with `nodes` and `dependencies` (with `workflow:` or not).
 
+    Jobs that are there already, as they were, are passed over if `again`: a retry of the job that adds them.
     Raises InputError for what is wrong in it, a name that is there already, a cycle, or a job that has begun and would
     get something new before it.
     """
@@ -20,20 +24,25 @@ def added(run: RunState, text: str, file: str, place: spec.Place) -> tuple[dict[
     given = body.get("nodes") if isinstance(body, dict) else None
     if not isinstance(given, Mapping):
         raise InputError(f"{file}: write 'nodes:' with the new jobs below it, and 'dependencies:'")
-    if taken := [name for name in given if name in run.jobs]:
-        raise InputError(f"{file}: the run has a job '{taken[0]}' already")
     written = [name for name in run.flow.jobs if name not in run.flow.group]
     known = {name: {"exec": ":"} for name in written}
     whole = {"nodes": {**known, **given}, "dependencies": body.get("dependencies"), "params": run.flow.workflow.params}
     checked = spec.check(yamltext.Document(file, {"workflow": whole}), "", place)
+    for name in given:
+        if name in run.jobs and not (again and _dump(checked.jobs[name]) == _dump(run.flow.jobs[name])):
+            raise InputError(f"{file}: the run has a job '{name}' already")
     new = {name: job for name, job in checked.jobs.items() if name not in run.jobs}
+    old = {(parent, name) for name in written for parent in run.flow.parents[name]}
+    edges = [edge for edge in checked.edges if edge not in old]
     if odd := next((job for job in new.values() if job.workflow), None):
         raise InputError(f"{file}: job '{odd.name}' is a workflow, which cannot join a run: add its jobs")
-    for _, child in checked.edges:
+    for _, child in edges:
         if child in run.jobs and (run.jobs[child].state != "ready" or run.jobs[child].tries):
             raise InputError(f"{file}: '{child}' is {run.jobs[child].state}: nothing new can come before it")
-    edges = [(parent, name) for name in written for parent in run.flow.parents[name]]
-    if loop := graph.cycle([*written, *new], [*edges, *checked.edges]):
+    if loop := graph.cycle([*written, *new], [*old, *edges]):
         raise InputError(f"{file}: the dependencies would form a cycle: {' → '.join(loop)}")
-    nodes = {name: job.model_dump(mode="json", by_alias=True, exclude_defaults=True) for name, job in new.items()}
-    return nodes, tuple(edge for edge in checked.edges if edge not in set(edges))
+    return {name: _dump(job) for name, job in new.items()}, tuple(edges)
+
+
+def _dump(job: Job) -> dict[str, Any]:
+    return job.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from cc_notebook import graph
-from cc_notebook.errors import InputError, nearest
+from cc_notebook.errors import BugError, InputError, nearest
 from cc_notebook.growth import Flow
 from cc_notebook.model import Job
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
@@ -46,7 +46,8 @@ class Plan:
     ) -> None:
         self.flow, self.jobs, self.place = flow, flow.jobs, place
         self.parents, self.children = flow.parents, flow.children
-        self.rank: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(order or flow.order())}
+        ranked = dict.fromkeys([*order, *flow.order()])  # what has joined the run is in no order that was given
+        self.rank: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(ranked)}
         self.open: dict[str, int] = {}  # group → its members that have not ended
         self.closing: list[str] = []  # groups of which every member has ended
         self.waiting = {name: len(parents) for name, parents in self.parents.items()}
@@ -176,6 +177,8 @@ def reason(job: Job, ending: str, code: int | None, error: Mapping[str, object])
 
 def ending(run: RunState, plan: Plan) -> Event:
     """The end of a run in which nothing runs and nothing can start any more."""
+    if open_ := [name for name in run.flow.members if run.jobs[name].state == "running"]:
+        raise BugError(f"nothing runs any more, but '{open_[0]}' has not ended")
     failed = [name for name, status in run.jobs.items() if status.state == "failed"]
     cancelled = run.counts().get("cancelled", 0)
     left = sum(run.jobs[name].state == "ready" for name in plan.blocked)
@@ -202,16 +205,29 @@ def answer(kind: str, jobs: Sequence[str], state: str, run: RunState, plan: Plan
         raise InputError(f"'{alive}' is {statuses[alive].state}: cancel it first")
     if kind == "retry":
         names = list(jobs) or [name for name, status in run.jobs.items() if status.state in ("failed", "cancelled")]
-        found = graph.reach(names, plan.children)
-        anew = [name for name in run.flow.members if name in found and (name in jobs or found & {*plan.parents[name]})]
-        anew = [name for name in anew if run.jobs[name].state not in ALIVE]
-        gone = {member for name in anew for member in run.flow.within(name)}
-        if alive := next((name for name in gone if run.jobs[name].state in ALIVE), None):
-            raise InputError(f"'{alive}' is {run.jobs[alive].state}: cancel it first")
-        touched = {name: run.jobs[name] for name in run.jobs if name in found and name not in gone}
-        again = [n for n, s in touched.items() if s.state in FINAL or (s.tries and s.state not in ALIVE)]
-        if not again:
-            raise InputError("no job failed")
-        outer = tuple(name for name in anew if name not in gone)
-        return Event("reset", jobs=tuple(again), groups=outer, reason=", ".join(names)), []
+        return _reset(run, plan, names, jobs), []
     return Event(kind, job=jobs[0], state=state) if kind == "mark" else Event(kind), []
+
+
+def _reset(run: RunState, plan: Plan, names: Sequence[str], named: Sequence[str]) -> Event:
+    """`names` and all that ended because of them are ready again.
+
+    Groups before which something changes, and those that are `named` themselves, lose their members; a repeat loses
+    the iterations after one that runs again.
+    """
+    found, flow = graph.reach(names, plan.children), run.flow
+    gone: list[str] = []
+    for group in [name for name in flow.members if name in found and run.jobs[name].state not in ALIVE]:
+        own = flow.members[group]
+        anew = group in named or found & {*plan.parents[group]}
+        first = 0 if anew else next((n + 1 for n, member in enumerate(own) if member in found), len(own))
+        if anew or (flow.jobs[group].repeat and not flow.jobs[group].foreach):
+            gone += [name for member in own[first:] for name in (member, *flow.within(member))]
+    if alive := next((name for name in gone if run.jobs[name].state in ALIVE and not flow.members.get(name)), None):
+        raise InputError(f"'{alive}' is {run.jobs[alive].state}: cancel it first")
+    vanish = set(gone)
+    left = {name: run.jobs[name] for name in run.jobs if name in found and name not in vanish}
+    again = [name for name, s in left.items() if s.state in FINAL or (s.tries and s.state not in ALIVE)]
+    if not again:
+        raise InputError("no job failed")
+    return Event("reset", jobs=tuple(again), gone=tuple(dict.fromkeys(reversed(gone))), reason=", ".join(names))

@@ -141,8 +141,9 @@ class Engine:
                         event = self._added(Event("add"), asked.text, "the new job")
                     else:
                         event, cancelled = control.answer(asked.type, asked.jobs, asked.state, self.state, self.plan)
-                except InputError as error:
-                    event = Event("refused", reason=str(error))
+                except Exception as error:  # also one of ours: a request must never take the run with it
+                    told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+                    event = Event("refused", reason=told)
                 self._cancel(cancelled)
                 self._emit(replace(event, request=path.stem))
                 self.plan = self._plan() if event.type in ("reset", "mark", "cancel_job") else self.plan
@@ -153,7 +154,8 @@ class Engine:
 
     def _added(self, event: Event, text: str, file: str) -> Event:
         """The event with the jobs that a YAML text adds to the run. Raises InputError."""
-        nodes, edges = added(self.state, text, file, place(Path(self.spec.folder)))
+        again = event.type != "add"
+        nodes, edges = added(self.state, text, file, place(Path(self.spec.folder)), again)
         for name, node in nodes.items():
             hosts.supported(Workflow(jobs={name: Job.model_validate(node | {"name": name})}))
         return replace(event, nodes=nodes, edges=edges)
@@ -241,6 +243,8 @@ class Engine:
         for name in [name for name, moment in self._later.items() if moment <= time.monotonic()]:
             del self._later[name]
             self.plan.again(name)
+        while self.plan.closing:
+            self._close(self.plan.closing.pop())
         while not (self.state.paused or self.state.cancelled or time.monotonic() < self._hold) and self._round():
             pass
 
@@ -313,7 +317,7 @@ class Engine:
 
     def _grow(self, name: str) -> bool:
         """A group's turn has come: decide its members, or watch again those that it has. Raises InputError."""
-        flow, known = self.state.flow, name in self.state.flow.members
+        flow, known = self.state.flow, bool(self.state.flow.members.get(name))
         items = [] if known else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
         self.plan.remove(name)
         before = len(self.jobs)
@@ -333,11 +337,11 @@ class Engine:
 
     def _unchanged(self, name: str, launch: Launch) -> tuple[dict[str, object] | None, str]:
         """Outputs of an earlier run if nothing has changed since, or None; and the reason."""
-        flow = self.state.flow
-        for parent in flow.parents[flow.origin(name)]:
+        flow, jobs = self.state.flow, self.state.jobs
+        for parent, _ in flow.before(name):
             for one in flow.within(parent) or [parent]:
-                same = self.jobs[one].instant or flow.members.get(one) or self.state.jobs[one].state == "skipped"
-                if not same and self.state.jobs[one].ending != "reused":
+                same = self.jobs[one].instant or one in flow.members or jobs[one].state == "skipped"
+                if not same and jobs[one].ending != "reused":
                     return None, f"'{one}' ran again"
         return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
 
@@ -347,7 +351,9 @@ class Engine:
         parents = (parent[len(scope.prefix) :] for parent in flow.parents[flow.origin(name)])
         named = {*parents, *payload.jobs_named(self.jobs[name])}
         outputs = {other: known[other] for other in named if known.get(other)}
-        return prepare(self.spec, self.jobs[name], number, scope, outputs)
+        jobs = self.state.jobs
+        before = [f"{other} {mark}{' skipped' * (jobs[other].state == 'skipped')}" for other, mark in flow.before(name)]
+        return prepare(self.spec, self.jobs[name], number, scope, outputs, before)
 
     def _start(self) -> None:
         for name, launch in list(self._to_start.items()):

@@ -1,8 +1,10 @@
 """The conditions `when` and `until`, read by a safe evaluator: `a.b` looks up a key, and nothing can be called."""
 
 import ast
+import itertools
 import json
-from collections.abc import Collection, Mapping
+import operator
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from simpleeval import SimpleEval
@@ -10,6 +12,9 @@ from simpleeval import SimpleEval
 from cc_notebook.errors import did_you_mean
 
 MAX_LENGTH = 2000  # characters of an expression
+MAX_DEPTH = 50  # of parts within parts
+MAX_POWER = 300
+MAX_NUMBER = 10**100  # larger ones would take the engine's time
 ALLOWED = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp)
 ALLOWED_TOO = (ast.IfExp, ast.List, ast.Tuple)
 
@@ -21,11 +26,30 @@ class ExpressionError(ValueError):
         super().__init__(f"{message} (column {getattr(node, 'col_offset', 0) + 1})")
 
 
+def _numbers(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operation for numbers alone, and of a size that takes no time; a text times a number could fill the memory."""
+
+    def limited(a: Any, b: Any) -> Any:
+        if not isinstance(a, (int, float)) or not isinstance(b, (int, float)) or max(abs(a), abs(b)) > MAX_NUMBER:
+            raise TypeError("this is possible with numbers only, of up to 100 digits")
+        return compute(a, b)
+
+    return limited
+
+
+def _power(a: float, b: float) -> Any:
+    if abs(b) > MAX_POWER:
+        raise ValueError(f"a power of more than {MAX_POWER} is not computed")
+    return a**b
+
+
 class _Evaluator(SimpleEval):
     """simpleeval without calls; attributes are keys. What a key leads to is data from JSON, never an object of ours."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         super().__init__(functions={}, names=values)
+        limited = {ast.Mult: _numbers(operator.mul), ast.Mod: _numbers(operator.mod), ast.Pow: _numbers(_power)}
+        self.operators: dict[Any, Any] = {**vars(self)["operators"], **limited}
         look_ups = {ast.Attribute: self._attribute, ast.Subscript: self._subscript, ast.Name: self._name}
         lists = {ast.List: self._list, ast.Tuple: self._list}
         own: dict[Any, Any] = vars(self)["nodes"]
@@ -73,6 +97,13 @@ def _parse(text: str) -> ast.expr:
         raise ExpressionError(None, f"{error.msg}, near '{text[: error.offset or 0][-10:]}'") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(None, "this is no expression") from None
+    level: list[ast.AST] = [tree]
+    for depth in itertools.count():
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if depth > MAX_DEPTH:
+            raise ExpressionError(None, f"the expression is nested more than {MAX_DEPTH} deep")
+        if not level:
+            break
     for node in ast.walk(tree):
         if isinstance(node, ast.expr) and not isinstance(node, (*ALLOWED, *ALLOWED_TOO)):
             raise ExpressionError(

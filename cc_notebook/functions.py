@@ -1,6 +1,7 @@
 """A Python function as a job: a script with its source, params for its arguments, outputs from the dict it returns."""
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,8 +50,11 @@ def write(function: Function, folder: Path) -> str:
     except (OSError, TypeError) as error:
         raise InputError(f"the source of '{name}' is not known ({error}): write it in a cell or a file") from None
     begin = next((n for n, line in enumerate(lines) if line.startswith(("def ", "async def "))), None)
-    if begin is None or function.__closure__ or name == "<lambda>":
+    odd = inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function) or inspect.ismethod(function)
+    if begin is None or odd or function.__closure__ or name == "<lambda>":
         raise InputError(f"'{name}' cannot be a job: it is no plain function, or uses variables of another one")
+    if name in sys.stdlib_module_names:
+        raise InputError(f"'{name}' is the name of a module of Python, which {path.name} would hide: take another")
     if path.exists() and not path.read_text(encoding="utf-8").startswith(MARK):
         raise InputError(f"{path} is a file of yours: give the function another name")
     store.write_new(path, _SCRIPT.format(source="\n".join(lines[begin:]), name=name))

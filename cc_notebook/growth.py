@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import posixpath
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from cc_notebook.model import Job, Workflow
 
 MAX_VALUE = 60  # characters of a value in a name
 FILLED = ("script", "host", "user", "venv", "kernel")  # attributes that may name a loop's values in braces
+
+ALONE: dict[str, Any] = {"trigger": "all_success", "after": ()}  # a member: its group has waited for it
 
 Item = Mapping[str, Any]
 
@@ -46,6 +48,7 @@ class Flow:
         self.members: dict[str, list[str]] = {}
         self.group: dict[str, str] = {}
         self._scopes: dict[str, Scope] = {}
+        self.marks: dict[str, str] = {}  # of a group: a hash of the members that it has had
         self._plain = Scope(workflow.params)
         self._subs = {"": (workflow, "")}  # by prefix: the workflow there, and its folder as seen from the first one's
 
@@ -64,12 +67,14 @@ class Flow:
                 self._add(new, name, filled(job, new, item), replace(scope, item={**scope.item, **item}))
             else:
                 new = f"{name}#{item['iteration']}"
-                if last := self.members.get(name):
-                    self.children[last[-1]].append(new)
-                once = job.model_copy(update={"name": new, "repeat": None, "when": None})
+                once = job.model_copy(update={"name": new, "repeat": None, "when": None, **ALONE})
                 self._add(new, name, once, replace(scope, item={**scope.item, **item}))
         self.members.setdefault(name, [])
-        return list(itertools.islice(self.jobs, before, None))
+        made = list(itertools.islice(self.jobs, before, None))
+        if made:
+            told = self.marks.get(name, "") + "\n".join(made)
+            self.marks[name] = hashlib.sha256(told.encode(errors="replace")).hexdigest()[:8]
+        return made
 
     def add(self, jobs: Mapping[str, Job], edges: Iterable[graph.Edge]) -> None:
         """Put in further jobs of the workflow itself."""
@@ -80,19 +85,33 @@ class Flow:
             self.parents[child].append(parent)
             self.children[parent].append(child)
 
-    def forget(self, name: str) -> list[str]:
-        """Take a group's members away, and theirs: it is to be decided anew. The names that are gone."""
-        gone = [name for member in self.members.pop(name, ()) for name in [*self.forget(member), member]]
-        for member in gone:
-            for names in (self.jobs, self.parents, self.children, self.group, self._scopes):
-                names.pop(member, None)
-        return gone
+    def forget(self, gone: Iterable[str]) -> None:
+        """Take members away, with theirs: their groups are to decide anew."""
+        for name in gone:
+            left = self.members.get(self.group[name], [])
+            if name in left[-1:]:  # the usual case: from the last to the first
+                left.pop()
+            elif name in left:
+                left.remove(name)
+            everything: tuple[dict[str, Any], ...] = (self.jobs, self.parents, self.children, self.group)
+            for names in (*everything, self._scopes, self.members):
+                names.pop(name, None)
 
     def origin(self, name: str) -> str:
         """The job as it is written of which this is a member, an iteration, or itself."""
         while (group := self.group.get(name)) and self.scope(group).prefix == self.scope(name).prefix:
             name = group
         return name
+
+    def before(self, name: str) -> Iterator[tuple[str, str]]:
+        """The jobs that come before a job, also before the groups that hold it: as seen from each, with what tells
+        the members of one from those that another run had."""
+        while name:
+            own = self.members.get(self.group.get(name, ""), [])
+            if number := self.scope(name).item.get("iteration"):
+                yield from ((last, "") for last in own[number - 2 : number - 1] if number > 1)
+            yield from ((parent, self.marks.get(parent, "")) for parent in self.parents[name])
+            name = self.group.get(name, "")
 
     def order(self, members: bool = False) -> list[str]:
         """The jobs as written in a topological order, with `members` each group followed by its own."""
@@ -156,7 +175,7 @@ def named(group: str, item: Item) -> str:
 
 def filled(job: Job, name: str, item: Item) -> Job:
     """The member of a `foreach` for one item. Raises InputError if the item makes an option of a host's name."""
-    update: dict[str, Any] = {"name": name, "foreach": None, "include": (), "exclude": ()}
+    update: dict[str, Any] = {"name": name, "foreach": None, "include": (), "exclude": (), **ALONE}
     for word in FILLED:
         if "{" in (text := getattr(job, word) or ""):
             update[word] = template.TOKEN.sub(lambda m: template.as_text(item.get((m[1] or "").strip(), m[0])), text)
@@ -173,7 +192,7 @@ def _shown(value: object) -> str:
 def _moved(job: Job, name: str, folder: str) -> Job:
     """A sub-workflow's job in the workflow that holds it; its files are named from there."""
     update: dict[str, Any] = {"name": name, "after": ()}
-    if job.script:
+    if job.script and not job.script.startswith("{"):  # what a loop finds is named from there already
         update["script"] = posixpath.join(folder, job.script)
     if folder and job.files.in_:
         update["files"] = job.files.model_copy(update={"in_": tuple(posixpath.join(folder, f) for f in job.files.in_)})

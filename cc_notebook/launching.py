@@ -11,20 +11,30 @@ from pathlib import Path
 
 from cc_notebook import control, hosts, payload
 from cc_notebook.errors import InputError
-from cc_notebook.growth import Scope
+from cc_notebook.growth import Item, Scope
 from cc_notebook.hosts.base import Launch
 from cc_notebook.model import Job, RunSpec
 
+SUFFIXES = (".sh", ".py", ".ipynb")
 Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 
-def prepare(spec: RunSpec, job: Job, number: int, scope: Scope, outputs: Mapping[str, Mapping[str, object]]) -> Launch:
-    """The n-th attempt of a job. Raises InputError for a missing script, value or file."""
+def prepare(
+    spec: RunSpec,
+    job: Job,
+    number: int,
+    scope: Scope,
+    outputs: Mapping[str, Mapping[str, object]],
+    before: Sequence[str] = (),
+) -> Launch:
+    """The n-th attempt of a job that comes after `before`. Raises InputError for a missing script, value or file."""
     local, folder = job.kind == "local", spec.folder
     try:
         shebang, digest = _script(os.path.join(folder, job.script)) if job.script else ("", _digest(job.exec or ""))
     except OSError as error:
         raise InputError(f"the script '{job.script}' cannot be read: {error.strerror}") from None
+    if job.script and not job.script.endswith(SUFFIXES):
+        raise InputError(f"job '{job.name}': '{job.script}' is no {', '.join(SUFFIXES)} file")
     venv_is_folder = "/" in (job.venv or "") or os.path.isdir(os.path.join(folder, job.venv or ""))
     if local and venv_is_folder and not os.path.isdir(os.path.join(folder, os.path.expanduser(job.venv or ""))):
         raise InputError(f"job '{job.name}': the venv '{job.venv}' is not there")
@@ -45,14 +55,15 @@ def prepare(spec: RunSpec, job: Job, number: int, scope: Scope, outputs: Mapping
     inputs = {os.path.join(folder, name): name for name in needed}
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
-    facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job)}
+    facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job, scope.item)}
+    facts["jobs before"] = [name.strip() for name in before]
     return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, job.isolated, facts)
 
 
-def _contents(folder: str, job: Job) -> dict[str, str]:
-    """The declared input files by content, as facts."""
+def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:
+    """The declared input files, and those that a loop's values name, by content, as facts."""
     found = {}
-    for name in job.files.in_:
+    for name in (*job.files.in_, *(value for value in item.values() if isinstance(value, str) and value)):
         with suppress(OSError):
             found[f"file {name}"] = _digest(Path(folder, name).read_bytes())
     return found
@@ -68,16 +79,22 @@ def _script(path: str) -> tuple[str, str]:
 
 
 def glob(top: str) -> Callable[[str, str], list[str]]:
-    """Finds the files below `top` that a pattern names, for `foreach`: sorted, relative to the folder that is given."""
+    """Finds the files that a pattern names in a folder below `top`, for `foreach`: sorted, relative to `top`.
+
+    What runs have left in their `…-runs` folders is not found.
+    """
 
     def find(folder: str, pattern: str) -> list[str]:
         if pattern.startswith(("/", "~")) or ".." in Path(pattern).parts:
             raise InputError(f"the file pattern '{pattern}' leaves the workflow's folder")
-        place = Path(top, folder)
         try:
-            return sorted(path.relative_to(place).as_posix() for path in place.glob(pattern))
-        except (ValueError, OSError) as error:
+            paths = [path.relative_to(top) for path in Path(top, folder).glob(pattern)]
+        except (ValueError, OSError, NotImplementedError, RecursionError) as error:
             raise InputError(f"the file pattern '{pattern}' cannot be used: {error}") from None
+        names = sorted(path.as_posix() for path in paths if not path.parts[0].endswith("-runs"))
+        if odd := next((name for name in names if not name.isprintable()), None):
+            raise InputError(f"the file pattern '{pattern}' finds {odd!r}, a name that no job can have: rename it")
+        return names
 
     return find
 

@@ -1,7 +1,7 @@
 """What groups and conditions decide from outputs and params: a group's items and end, and whether a job is wanted."""
 
 import itertools
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from cc_notebook.growth import Flow, Item, filled, named
 from cc_notebook.state import FINAL, Event, JobStatus
 
 MAX_ITEMS = 100_000  # that one group may have
-Glob = Callable[[str, str], Sequence[str]]  # folder and pattern → sorted paths, relative to the folder
+Glob = Callable[[str, str], Sequence[str]]  # folder and pattern → sorted paths, relative to the workflow's folder
 Statuses = Mapping[str, JobStatus]
 
 
@@ -116,7 +116,8 @@ def ending(flow: Flow, statuses: Statuses, name: str) -> Event:
         return Event("fail" if "failed" in by_state else "cancel", job=name, ending="members", reason=told)
     if members and len(by_state.get("skipped", ())) == len(members):
         return Event("skip", job=name, reason=statuses[members[-1]].reason)
-    done = Event("done", job=name, ending="members", outputs=_outputs(flow, statuses, name))
+    why = "" if members else "it has no members: its list was empty"
+    done = Event("done", job=name, ending="members", outputs=_outputs(flow, statuses, name), reason=why)
     return _next(flow, statuses, name, done) if job.repeat and not job.foreach else done
 
 
@@ -166,13 +167,13 @@ def _list(
     name: str, key: str, value: Any, values: Mapping[str, Any], glob: Callable[[str], Sequence[str]]
 ) -> Sequence[Any]:
     """One list of a foreach: as written, a param, an output, or the files that a pattern finds."""
-    found = (
-        [_rendered(name, one, values) for one in value] if isinstance(value, list) else _rendered(name, value, values)
-    )
-    if isinstance(found, str) and any(letter in found for letter in "*?["):
-        return glob(found)
+    if isinstance(value, list):
+        return [_rendered(name, one, values) for one in value]
+    if any(letter in value for letter in "*?[") and not list(template.names(value)):
+        return glob(value)
+    found = _rendered(name, value, values)
     if not isinstance(found, list):
-        raise InputError(f"job '{name}': foreach {key} needs a list or a file pattern, not {found!r}")
+        raise InputError(f"job '{name}': foreach {key} needs a list, not {found!r}")
     return found
 
 
@@ -185,6 +186,8 @@ def _rendered(name: str, value: Any, values: Mapping[str, Any]) -> Any:
 
 def _evaluate(flow: Flow, statuses: Statuses, name: str, word: str, text: str) -> tuple[object, str]:
     try:
-        return expressions.evaluate(text, flow.scope(name).names(Outputs(flow, statuses, name)))
+        number = {"iteration": len(flow.members.get(name, ()))} if word == "until" else {}
+        names = flow.scope(name).names(Outputs(flow, statuses, name))
+        return expressions.evaluate(text, ChainMap(number, names))  # type: ignore[arg-type]
     except expressions.ExpressionError as error:
         raise InputError(f"job '{name}': {word} '{text}': {error}") from None

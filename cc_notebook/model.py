@@ -18,7 +18,7 @@ MARKERS = ("start", "end")  # need not be declared; without a script they are in
 MAX_NAME = 200
 MAX_RANGE = 10_000  # names that one `j[0-9999]` stands for
 
-_BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|\x00-\x1f\x7f-\x9f\u061c\u200b-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
+_BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|#\x00-\x1f\x7f-\x9f\u061c\u200b-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
 
 
 def check_name(name: str) -> str:
@@ -85,7 +85,15 @@ Words = Annotated[tuple[Scalar, ...], BeforeValidator(_words, json_schema_input_
 Sequence = Annotated[tuple[str, ...], BeforeValidator(expand, json_schema_input_type=str | list[str])]
 
 
-LoopName = Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+def _loop_name(name: str) -> str:
+    if not name.isidentifier() or name in ("iteration", "params", "jobs"):
+        raise ValueError(
+            f"'{name}' cannot be a loop's name: use letters, digits and _; iteration, params, jobs are taken"
+        )
+    return name
+
+
+LoopName = Annotated[str, AfterValidator(_loop_name)]
 
 
 class _Part(BaseModel):
@@ -184,8 +192,8 @@ class Job(BaseModel):
     foreach: dict[LoopName, Annotated[Any, BeforeValidator(_list, json_schema_input_type=list[Any] | str)]] | None = (
         None
     )
-    exclude: tuple[dict[str, Any], ...] = ()
-    include: tuple[dict[str, Any], ...] = ()
+    exclude: tuple[dict[LoopName, Any], ...] = ()
+    include: tuple[dict[LoopName, Any], ...] = ()
     repeat: Annotated[Repeat, BeforeValidator(_max, json_schema_input_type=Repeat | int)] | None = None
     workflow: str | None = None
     isolated: bool = False
@@ -219,7 +227,7 @@ class Job(BaseModel):
     @property
     def instant(self) -> bool:
         """A marker such as `start` and `end`: nothing is executed."""
-        return self.script is None and self.exec is None
+        return self.script is None and self.exec is None and self.workflow is None
 
     @property
     def group(self) -> bool:

@@ -207,7 +207,7 @@ def main(path: str) -> int:
         where = f"cell {told['cell']}: " if told["cell"] else ""
         print(f"{where}{told['name']}: {told['message']}", told.get("traceback", ""), sep="\n", flush=True)
     with suppress(OSError):  # where it cannot be shown it still is in the attempt's folder
-        shutil.copyfile(f"{folder}/notebook.ipynb", f"{results}/{spec['job'].replace('/', '_')}.ipynb")
+        shutil.copyfile(f"{folder}/notebook.ipynb", f"{results}/{spec['shown']}.ipynb")
     return code
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from cc_notebook import template
 from cc_notebook.errors import InputError
 from cc_notebook.growth import Scope
-from cc_notebook.hosts.base import Attempt, job_folder
+from cc_notebook.hosts.base import Attempt, job_folder, shown_name
 from cc_notebook.model import Job
 
+MAX_TEXT = 130_000  # bytes of one argument or variable; Linux starts no program with more
 CONDA_RUN = ("run", "--no-capture-output", "-n")
 
 
@@ -52,6 +53,7 @@ def jobs_named(job: Job) -> set[str]:
 def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:
     """The small files of the attempt's folder. Raises InputError for a name in braces that stands for nothing."""
     spec = {"run": around.run, "job": job.name, "attempt": attempt.number, **note, "params": _params(job, around)}
+    spec["shown"] = shown_name(job.name)
     if job.notebook:
         spec |= {"kernel": job.kernel, "cell_timeout": job.cell_timeout, "kernel_python": _venv_python(job, around)}
     result = {"spec.json": json.dumps(spec)}
@@ -124,7 +126,12 @@ def _venv(job: Job, around: Surroundings) -> list[str]:
 
 
 def _text(job: Job, value: object, around: Surroundings) -> str:
-    return template.as_text(_value(job, value, around))
+    text = template.as_text(_value(job, value, around))
+    if len(text.encode(errors="replace")) > MAX_TEXT:
+        raise InputError(
+            f"job '{job.name}': {value!r} has {len(text):,} characters, too many: hand it over by 'params:'"
+        )
+    return text
 
 
 def _value(job: Job, value: object, around: Surroundings) -> object:

@@ -15,7 +15,8 @@ def check(document: Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edg
     """Note each name that stands for nothing, and each output of a job that may end later."""
     parents: dict[str, list[str]] = {}
     for job in jobs.values():
-        loop = {*(job.foreach or ()), *(key for item in job.include for key in item), "iteration"}
+        loop = {*(job.foreach or ()), *(key for item in job.include for key in item)}
+        loop |= {"iteration"} if job.repeat else set()
         known = {*Job.model_fields, *params, "params", *(job.model_extra or {}), *job.params, *loop}
         braces: list[tuple[tuple[object, ...], str, str]] = [
             (place, name, name) for place, text in _texts(job) for name in template.names(text)
@@ -30,6 +31,10 @@ def check(document: Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edg
             braces += [(place, f"{name}.", text) for name in expressions.names(text) if name in jobs]
         for place, name, text in braces:
             heads = template.heads(name)
+            if name.startswith("params.") and name.split(".")[1] not in {*params, *job.params, *loop}:
+                hint = did_you_mean(name.split(".")[1], params) or "declare it below 'params:'"
+                _note(document, job, place, f"{{{name}}}: the workflow has no such param", hint)
+                continue
             if name in known or any(head in known for head in heads):
                 continue
             if not (other := next((head for head in heads if head in jobs), None)):

@@ -28,7 +28,9 @@ class Earlier:
         for run in self.runs:
             with suppress(UnavailableError, OSError, ValueError, KeyError):
                 status = run.refresh().jobs[job.name]
-                if status.state == "done" and status.attempt and status.ending == "exit":
+                if (status.attempt and status.ending != "exit") or (status.attempt and status.state != "done"):
+                    return None, f"run {run.id} did not end it well"
+                if status.attempt:
                     log = run.log_path(job.name, status.attempt)
                     spec = json.loads((log.parent / "spec.json").read_text()) if log else {}
                     return _compare(run, spec["facts"], facts, dict(status.outputs))

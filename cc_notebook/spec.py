@@ -18,6 +18,11 @@ from cc_notebook.model import MARKERS, File, Flow, Host, Job, Repeat, Resources,
 
 SUFFIXES = (".sh", ".py", ".ipynb")
 LATER = ("kernel_gateway",)
+OF_WORKFLOWS = {  # attributes that mean something on a node that is a workflow
+    *("name", "workflow", "params", "foreach", "exclude", "include", "repeat", "when", "trigger", "after"),
+    *("label", "shape", "style", "status", "progress"),
+}
+MAX_WORKFLOWS = 20  # within each other
 RUNTIME = ("created", "modified", "instance", "pid", "number", "parent", "label_format", "format")  # cloudmesh-cc saved
 HERE = frozenset({"", "local", "localhost", "127.0.0.1", "::1"})
 
@@ -83,8 +88,9 @@ def check(document: yamltext.Document, name: str, place: Place, strict: bool = F
         _check_word(document, key, value)
     if document.problems:
         raise SpecError(document.problems)
-    same = {key: getattr(flow, key) for key in ("params", "hosts", "scheduler", "max_parallel")}
-    return Workflow(name=name, jobs=jobs, edges=edges, subs=subs, **same)
+    hosts = {name: host for sub in subs.values() for name, host in sub.hosts.items()} | flow.hosts
+    same = {key: getattr(flow, key) for key in ("params", "scheduler", "max_parallel")}
+    return Workflow(name=name, jobs=jobs, edges=edges, subs=subs, hosts=hosts, **same)
 
 
 def _subs(document: yamltext.Document, jobs: Mapping[str, Job], place: Place, strict: bool) -> dict[str, Workflow]:
@@ -99,16 +105,24 @@ def _subs(document: yamltext.Document, jobs: Mapping[str, Job], place: Place, st
             document.problem(
                 path, f"job '{job.name}': the workflow '{job.workflow}' does not exist", "name a .yaml file"
             )
-        elif below.above[-1] in place.above:
+        elif below.above[-1] in place.above or len(below.above) > MAX_WORKFLOWS:
             document.problem(
                 path, f"workflows contain each other: {' → '.join(below.above)}", "use 'repeat:' for a loop"
             )
         else:
             try:
                 stem = posixpath.splitext(posixpath.basename(job.workflow))[0]
-                found[job.workflow] = parse(place.read(job.workflow), job.workflow, stem, below, strict)
+                sub = parse(place.read(job.workflow), job.workflow, stem, below, strict)
             except SpecError as error:
                 document.problems += error.problems
+                continue
+            found[job.workflow] = sub
+    for job in jobs.values():
+        known = found[job.workflow].params if job.workflow in found else job.params
+        for name in job.params.keys() - known.keys():
+            hint = did_you_mean(name, known) or "it has none"
+            place_of = ("workflow", "nodes", job.name, "params", name)
+            document.problem(place_of, f"job '{job.name}': its workflow has no param '{name}'", hint)
     return found
 
 
@@ -198,6 +212,16 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
             document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
         elif word not in RUNTIME and (near or strict):
             document.problem((*path, word), unknown, near or "--strict allows none")
+    if job.workflow and (idle := sorted(job.model_fields_set - OF_WORKFLOWS)):
+        message = f"job '{key}' is a workflow, on which '{idle[0]}' has no effect"
+        document.problem((*path, idle[0]), message, "give it to the jobs of that workflow")
+    names = set(job.foreach or ())
+    for number, left_out in enumerate(job.exclude):
+        if not left_out or (odd := next((name for name in left_out if name not in names), None)):
+            hint = did_you_mean(str(odd), names) if left_out else "name values, or remove it"
+            document.problem((*path, "exclude", number), f"job '{key}': exclude names no loop value", hint)
+    if job.include and not job.foreach:
+        document.problem((*path, "include"), f"job '{key}': include without foreach", "write 'foreach:' beside it")
     if job.notebook and job.args:
         document.problem((*path, "args"), f"job '{key}' is a notebook, which has no args", "use 'params:'")
     if job.name not in ("", key):

@@ -38,7 +38,7 @@ class Event:
     script: str = ""  # the script's hash when the attempt was made
     state: str = ""  # the new state of a mark by hand; the final state of an `end`
     jobs: tuple[str, ...] = ()  # the jobs that one `reset` makes ready again, or one `take` takes over
-    groups: tuple[str, ...] = ()  # those of them whose members are to be decided anew
+    gone: tuple[str, ...] = ()  # members that vanish with a `reset`, since their groups decide anew; the last first
     items: tuple[dict[str, Any], ...] = ()  # of a `grow`: one for each new member
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)  # jobs that join the run, as they are written
     edges: tuple[tuple[str, str], ...] = ()  # and their edges
@@ -223,10 +223,10 @@ class RunState:
             jobs = {name: Job.model_validate(node | {"name": name}) for name, node in event.nodes.items()}
             self.flow.add(jobs, event.edges)
             self.jobs |= dict.fromkeys(jobs, JobStatus())
+            self.cancelled = self.cancelled and not self.ended
             self.ended = ""
-        for group in event.groups:
-            for name in self.flow.forget(group):
-                self.past[name] = _reset(self.jobs.pop(name), event)
+        self.flow.forget(event.gone)
+        self.past |= {name: _reset(self.jobs.pop(name), event) for name in event.gone}
 
     def singles(self) -> dict[str, JobStatus]:
         """The statuses of what is no group with members."""

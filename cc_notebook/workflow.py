@@ -189,7 +189,8 @@ class Workflow:
         run, nodes = self.newest(), {name: dict(node) for name, node in self.nodes.items()}
         for name, status in run.refresh().jobs.items() if run else ():
             told = {"status": status.state, "progress": status.progress, "outputs": dict(status.outputs)}
-            nodes.setdefault(name, {}).update({key: value for key, value in told.items() if value != {}})
+            if name in nodes:  # not a member of a loop, and not one that has joined the run
+                nodes[name].update({key: value for key, value in told.items() if value != {}})
         text = save.text({**self._body, "nodes": nodes}, "")
         store.write_new(Path(os.path.expanduser(filename)).absolute(), text)
         return text if stdout else None

@@ -1,8 +1,10 @@
 """Loops, conditions and sub-workflows, run for real: what is decided, once, and what is said about it."""
 
 import json
+import os
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -216,7 +218,7 @@ def test_cancel_of_a_group(folder):
 @pytest.mark.parametrize(
     ("node", "told"),
     [
-        ("{exec: x, foreach: {n: '{params.one}'}}", "foreach n needs a list or a file pattern, not 1"),
+        ("{exec: x, foreach: {n: '{params.one}'}}", "foreach n needs a list, not 1"),
         ("{exec: x, foreach: {n: ['{p.none}']}, after: p}", "{p.none} has no value"),
         ("{exec: x, foreach: {n: [1, 1]}}", "foreach gives 'a[n=1]' twice"),
         ("{exec: x, foreach: {n: '/etc/*'}}", "leaves the workflow's folder"),
@@ -293,11 +295,12 @@ def test_a_job_leaves_add_yaml(folder):
     """What a job writes into `add.yaml` in its folder joins the run with the job's own end; a mistake fails the job."""
     good = "nodes: {new: {exec: 'echo new >> ledger'}}\\ndependencies: ['a, new, b']"
     write(folder, "a.sh", f'printf "{good}" > "$CC_JOB_DIR/add.yaml"\n')
-    write(folder, "bad.sh", 'echo "nodes: {a: {}}" > "$CC_JOB_DIR/add.yaml"\n')
+    write(folder, "bad.sh", 'echo "nodes: {a: {exec: x}}" > "$CC_JOB_DIR/add.yaml"\n')
     flow = flow_of(folder, "a: {script: a.sh}\nb: {exec: 'echo b >> ledger', after: a}\nbad: {script: bad.sh}")
     run = flow.run().wait()
     assert (folder / "ledger").read_text() == "new\nb\n"
     assert states(run)["bad"] == "failed" and "has a job 'a' already" in run.status("bad")["reason"]
+    assert run.retry("a").wait() and states(run)["a"] == "done" and (folder / "ledger").read_text() == "new\nb\n" * 2
 
 
 # ---- what is unchanged, and results --------------------------------------------------------------------------------
@@ -407,3 +410,171 @@ def test_dry_run_shows_what_is_known(folder, cc):
     assert "known[n=2,f=w.yaml]" in done.stdout and "later: after fetch; its members are decided" in done.stdout
     assert "loop: until loop.x > 1, at most 5 times" in done.stdout
     assert json.loads(cc("runs", "--json").stdout) == []
+
+
+# ---- what an attack found ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more", ["foreach: {x: [1, 2]}", "repeat: 2", "workflow: sub.yaml"], ids=["foreach", "repeat", "workflow"]
+)
+def test_a_cancelled_run_with_a_group_ends(folder, more):
+    """Cancel of a whole run ends it, whatever kind of group is in the middle of its members."""
+    write(folder, "sub.yaml", "workflow:\n  nodes: {a: {exec: 'sleep 1000'}}\n")
+    flow = flow_of(folder, f"g: {{{'' if 'sub' in more else 'exec: sleep 1000, '}{more}}}")
+    run = flow.run()
+    until(lambda: "running" in [s for name, s in states(run).items() if name != "g"])
+    assert run.cancel().wait(30).state == "cancelled"
+    run.add_job("late", exec="echo late > late")
+    assert run.wait(30).state == "cancelled" and (folder / "late").exists()
+
+
+def test_members_have_no_trigger_of_their_own(folder):
+    """A group's trigger is decided once, by the group: its members then run."""
+    flow = flow_of(
+        folder,
+        """
+        bad: {exec: 'false'}
+        alarm: {exec: 'echo $X >> told', env: {X: "{x}"}, foreach: {x: [1, 2]}, trigger: one_failed, after: bad}
+        again: {exec: 'echo again >> told', repeat: 1, trigger: all_done, after: bad}
+        """,
+    )
+    assert flow.run().wait().state == "failed"
+    assert sorted((folder / "told").read_text().split()) == ["1", "2", "again"]
+
+
+def test_retry_of_an_iteration_goes_on_from_there(folder):
+    """The iterations after it are forgotten: `until` decides anew, and none runs beside another."""
+    write(
+        folder, "r.sh", 'echo "$N" >> ledger; echo "# cloudmesh progress=50 v=$N"; test ! -e busy; : > busy; rm busy\n'
+    )
+    write(folder, "limit", "3")
+    flow = flow_of(folder, 'r: {script: r.sh, env: {N: "{iteration}"}, repeat: {until: "r.v >= 3 and iteration > 1"}}')
+    run = flow.run().wait()
+    assert run.state == "done" and (folder / "ledger").read_text().split() == ["1", "2", "3"]
+    assert run.retry("r#2").wait().state == "done"
+    assert (folder / "ledger").read_text().split() == ["1", "2", "3", "2", "3"]
+    assert run.status("r#3")["attempt"] == 2 and runs.find(run.id).refresh().jobs == run.refresh().jobs
+
+
+def test_an_output_is_no_file_pattern(folder):
+    """Only a pattern that is written as one looks for files; a text where a list should be is an error."""
+    write(folder, "secret.txt", "")
+    flow = flow_of(
+        folder,
+        f"p: {{exec: '{SAY.format('l=*.txt')}'}}\ng: {{exec: 'true', foreach: {{x: \"{{p.l}}\"}}, after: p}}",
+    )
+    run = flow.run().wait()
+    assert states(run)["g"] == "failed" and "foreach x needs a list, not '*.txt'" in run.status("g")["reason"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"exec": "true", "when": "a" + "[0]" * 600 + " > 1"},
+        {"exec": "true", "when": "f(" + "-" * 1900 + "1)"},
+        {"exec": "true", "foreach": {"f": "a/" * 1500 + "*"}},
+        {"exec": "true", "foreach": {"iteration": [1]}},
+        {"exec": "true", "when": "9**300*9**300*9**300 > 1"},
+        {"exec": "true", "when": "'%2000000000d' % 3 == 1"},
+    ],
+)
+def test_odd_jobs_do_not_take_the_run_with_them(folder, attributes):
+    """A job on which the program itself could fail is refused or fails alone; the run goes on to its end."""
+    flow = flow_of(folder, "a: {exec: 'until test -e go; do sleep 0.02; done'}\nb: {exec: 'true', after: a}")
+    run = flow.run(order=["a", "b"])
+    with suppress(InputError):
+        run.add_job("odd", **attributes)
+    run.add_job("fine", exec="true")
+    (folder / "go").touch()
+    run.wait(60)
+    assert run.refresh().ended and states(run)["b"] == states(run)["fine"] == "done"
+
+
+def test_a_file_name_that_is_no_text(folder):
+    """A file whose name is not UTF-8 fails the loop that finds it, with its name."""
+    (folder / os.fsdecode(b"\xff.txt")).touch()
+    run = flow_of(folder, "g: {exec: 'true', foreach: {f: '*.txt'}}").run().wait()
+    assert run.state == "failed" and "a name that no job can have" in run.status("g")["reason"]
+
+
+def test_a_state_with_loops_is_saved_and_taken_over(folder):
+    """Members and jobs that joined are not written into the file; a group that was done is not run again."""
+    flow = flow_of(folder, "g: {exec: 'echo $X >> ledger', env: {X: '{x}'}, foreach: {x: [1, 2]}}")
+    run = flow.run(max_parallel=1).wait()
+    run.add_job("more", exec="true").wait()
+    flow.save_with_state("saved.yaml")
+    again = Workflow(name="again").load_with_state("saved.yaml").run().wait()
+    assert states(again) == {"g": "done"} and (folder / "ledger").read_text() == "1\n2\n"
+
+
+def test_reuse_is_not_fooled(folder, cc):
+    """A smaller loop, a file that a loop names, a parent of the outer workflow, a failure in between: all run again."""
+    write(folder, "sub.yaml", "workflow:\n  nodes: {use: {exec: 'cat data >> ledger'}}\n")
+    write(folder, "x.txt", "x\n")
+    flow_of(
+        folder,
+        """
+        fetch: {exec: 'echo $V > data', env: {V: "{params.v}"}}
+        s: {workflow: sub.yaml, after: fetch}
+        g: {exec: 'test -e broken && exit 1; echo "g $N" >> ledger', env: {N: "{n}"}, foreach: {n: "{params.n}"}}
+        all: {exec: 'echo all >> ledger', after: g}
+        files: {exec: 'cat "$F" >> ledger', env: {F: "{f}"}, foreach: {f: "*.txt"}}
+        """,
+        params="v: 1, n: [1, 2]",
+    )
+
+    def run(*params):
+        (folder / "ledger").write_text("")
+        cc("run", "w.yaml", "--max-parallel", 1, "--reuse", *(word for param in params for word in ("--param", param)))
+        return sorted((folder / "ledger").read_text().splitlines())
+
+    assert run() == ["1", "all", "g 1", "g 2", "x"]
+    assert run() == []
+    assert run("v=2") == ["2"]
+    assert run("v=2", "n=[1]") == ["all"]
+    write(folder, "x.txt", "7\n")
+    assert run("v=2", "n=[1]") == ["7"]
+    write(folder, "broken", "")
+    assert run("v=2", "n=[1, 5]") == []
+    (folder / "broken").unlink()
+    assert run("v=2", "n=[1, 5]") == ["all", "g 5"]
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        ("{exec: x, foreach: {n: [1]}, exclude: [{m: 1}]}", "exclude names no loop value"),
+        ("{exec: x, foreach: {n: [1]}, exclude: [{}]}", "exclude names no loop value"),
+        ("{exec: x, include: [{n: 1}]}", "include without foreach"),
+        ("{exec: x, args: ['{params.nope}']}", "the workflow has no such param"),
+        ("{exec: x, args: ['{iteration}']}", "{iteration} is not known"),
+        ("{workflow: sub.yaml, timeout: 1}", "'timeout' has no effect"),
+        ("{workflow: sub.yaml, params: {siez: 1}}", "its workflow has no param 'siez'"),
+        ("{workflow: missing.yaml}", "the workflow 'missing.yaml' does not exist"),
+        ("{workflow: w.yaml}", "workflows contain each other"),
+        ("{exec: x, when: 'nowhere > 1'}", "'nowhere' is not known"),
+        ("{exec: x, when: '__import__(1)'}", "is not possible here"),
+        ("{exec: x, repeat: {until: 'b.x > 1'}}", "is an output of 'b', which may end later"),
+    ],
+)
+def test_mistakes_are_found_when_the_file_is_read(folder, cc, node, told):
+    """What can be seen to be wrong in loops and conditions is an error with its line before anything runs."""
+    write(folder, "sub.yaml", "workflow:\n  params: {size: 1}\n  nodes: {a: {exec: 'true'}}\n")
+    write(folder, "w.yaml", f"workflow:\n  nodes:\n    a: {node}\n    b: {{exec: 'true'}}\n")
+    done = cc("validate", "w.yaml")
+    assert done.returncode == 2 and told in done.stderr and "w.yaml:3:" in done.stderr, done.stderr
+
+
+def test_results_keep_every_column(folder, cc):
+    """Values and outputs that are called like our own columns stand beside them; long names have files too."""
+    long = "語" * 59
+    nodes = f"g: {{exec: '{SAY.format('state=7 job=8')}', foreach: {{file: ['{long}', a/b, a_b], time: ['{long}']}}}}"
+    flow_of(folder, nodes)
+    assert cc("run", "w.yaml").returncode == 0
+    rows = json.loads(cc("results", "last", "--json").stdout)
+    assert [(row["state"], row["output state"], row["output job"], row["value time"]) for row in rows] == [
+        ("done", 7, 8, long)
+    ] * 3
+    files = [row["file"] for row in rows]
+    assert len(set(files)) == 3 and all((folder / file).is_file() for file in files)

@@ -107,6 +107,12 @@ def job_folder(name: str) -> str:
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def shown_name(name: str) -> str:
+    """The name of a job's files where users see them: its own if it can be one, else the beginning and a hash."""
+    safe = name.replace("/", "_")
+    return name if safe == name and len(name.encode()) < 200 else f"{safe[:50]}-{job_folder(name)[-8:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """What an attempt folder says: `claim` is None while nobody took it, `by_engine` if an engine did."""

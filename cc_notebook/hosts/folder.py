@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cc_notebook import protocol
-from cc_notebook.hosts.base import Folder, Launch, read_folder
+from cc_notebook.hosts.base import Folder, Launch, read_folder, shown_name
 
 PACKAGE = Path(__file__).parent.parent
 COPIED = {"stub/cc_notebook.py": "report.py", "notebook.py": "notebook.py", "wrapper.sh": "hosts/wrapper.sh"}
@@ -79,7 +79,7 @@ def show_log(log: str, results: Path | None, name: str) -> None:
     """Link the log beside the workflow file, where JupyterLab can open it; no reason to fail where that cannot be."""
     if results is None:
         return
-    link = f"{results}/{name.replace('/', '_')}.log"
+    link = f"{results}/{shown_name(name)}.log"
     with suppress(OSError):
         results.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # of an earlier attempt

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cc_notebook import hosts, template
 from cc_notebook.errors import InputError, clean, nearest
+from cc_notebook.hosts.base import shown_name
 from cc_notebook.runs import Run
 
 Rows = Sequence[dict[str, Any]]
@@ -24,7 +25,7 @@ def rows(run: Run, job: str | None = None) -> Rows:
     Without `job` the only loop of the run is taken. Raises InputError if there is none, or more than one.
     """
     flow = run.refresh().flow
-    loops = [name for name, own in flow.jobs.items() if own.foreach and name not in flow.group]
+    loops = [name for name, own in flow.jobs.items() if (own.foreach or own.repeat) and name not in flow.group]
     if job is None and len(loops) != 1:
         raise InputError(f"the run has {len(loops)} loops ({', '.join(loops) or 'none'}): name the one to show")
     name = job or loops[0]
@@ -35,9 +36,13 @@ def rows(run: Run, job: str | None = None) -> Rows:
 def _row(run: Run, name: str) -> dict[str, Any]:
     status, item = run.refresh().jobs[name], run.refresh().flow.scope(name).item
     taken = _time(status.ended) - _time(status.started) if status.started and status.ended else None
-    outputs = {key if key not in item else f"output {key}": value for key, value in status.outputs.items()}
-    error = {"cell": status.error.get("cell", ""), "error": status.reason if status.state == "failed" else ""}
-    return {"job": name, **item, "state": status.state, **outputs, "time": taken, **error, "file": _file(run, name)}
+    error = status.reason if status.state == "failed" else ""
+    row: dict[str, Any] = {"job": name, "state": status.state}
+    told = {"time": taken, "cell": status.error.get("cell", ""), "error": error, "file": _file(run, name)}
+    values = {key if key not in {*row, *told} else f"value {key}": value for key, value in item.items()}
+    known = {*row, *told, *values}
+    outputs = {key if key not in known else f"output {key}": value for key, value in status.outputs.items()}
+    return {"job": name, **values, "state": status.state, **outputs, **told}
 
 
 def _time(text: str) -> float:
@@ -46,7 +51,7 @@ def _time(text: str) -> float:
 
 def _file(run: Run, name: str) -> str:
     """The executed notebook or the log, as seen from the workflow's folder."""
-    base = Path(hosts.results(run.spec), name.replace("/", "_"))
+    base = Path(hosts.results(run.spec), shown_name(name))
     found = next((path for kind in ("ipynb", "log") if (path := Path(f"{base}.{kind}")).exists()), None)
     return str(found.relative_to(run.spec.folder)) if found else ""
 
@@ -87,9 +92,10 @@ def as_csv(found: Rows) -> str:
     """The rows as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
     out = StringIO()
     writer = csv.writer(out)
-    writer.writerow(columns(found))
+    names = columns(found)
+    writer.writerow(names)
     for row in found:
-        texts = [_text(row.get(key)) for key in columns(found)]
+        texts = [_text(row.get(key)) for key in names]
         writer.writerow([f"'{text}" if text[:1] in ("=", "+", "@", "\t") else text for text in texts])
     return out.getvalue()
 
