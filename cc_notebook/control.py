@@ -2,6 +2,7 @@
 
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from cc_notebook import graph
@@ -161,6 +162,14 @@ def verdict(job: Job, status: JobStatus, ending: str, code: int | None, cancelle
     on, also = job.retry.on, "node_fail" if ending in ("lost", "restarted", "start") else "failed"
     wanted = not on or ending in on or also in on or (ending == "exit" and code in on)
     return "retry" if wanted and not cancelled and status.tries <= job.retry.max else "fail"
+
+
+def outcome(job: Job, status: JobStatus, told: Event, error: dict[str, object], cancelled: bool) -> Event:
+    """What was told of an attempt's end as the event that it is; `error` is a notebook's, see protocol.Report."""
+    kind = verdict(job, status, told.ending, told.code, cancelled)
+    if kind == "done":
+        return replace(told, type=kind, reason="")
+    return replace(told, type=kind, error=error, reason=told.reason or reason(job, told.ending, told.code, error))
 
 
 def reason(job: Job, ending: str, code: int | None, error: Mapping[str, object]) -> str:

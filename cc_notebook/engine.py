@@ -193,40 +193,23 @@ class Engine:
         if seen.claim and seen.claim.pid and status.state == "submitted":
             native = f"{seen.claim.pid}@{seen.claim.host}"
             self._emit(Event("start", job=name, attempt=number, native_id=native, started=_stamp(seen.started)))
-        progress, step = seen.report.progress, seen.report.step
         new = {key: value for key, value in seen.report.outputs.items() if status.outputs.get(key, seen) != value}
-        if seen.ending:
-            kind = control.verdict(job, status, seen.ending, seen.code, self.state.cancelled)
-            why = (
-                "" if kind == "done" else seen.reason or control.reason(job, seen.ending, seen.code, seen.report.error)
-            )
-            joined = Event(kind)
-            if kind == "done" and seen.report.add:
-                try:
-                    joined = self._added(joined, seen.report.add, "add.yaml")
-                except InputError as error:
-                    kind, why = "fail", str(error)
-            if kind == "retry":
-                self._later[name] = time.monotonic() + job.retry.delay
-            self._emit(
-                Event(
-                    kind,
-                    job=name,
-                    attempt=number,
-                    progress=progress,
-                    outputs=new,
-                    step=step,
-                    error={} if kind == "done" else seen.report.error,
-                    ended=_stamp(seen.ended),
-                    ending=seen.ending,
-                    code=seen.code,
-                    reason=why,
-                    nodes=joined.nodes,
-                    edges=joined.edges,
-                )
-            )
-        elif self.state.jobs[name].state == "running" and ((progress or 0) > status.progress or new):
-            self._emit(Event("progress", job=name, attempt=number, progress=progress, outputs=new, step=step))
+        progress, step = seen.report.progress, seen.report.step
+        told = Event("progress", job=name, attempt=number, progress=progress, outputs=new, step=step)
+        if not seen.ending:
+            if self.state.jobs[name].state == "running" and ((progress or 0) > status.progress or new):
+                self._emit(told)
+            return
+        told = replace(told, ended=_stamp(seen.ended), ending=seen.ending, code=seen.code, reason=seen.reason)
+        event = control.outcome(job, status, told, seen.report.error, self.state.cancelled)
+        if event.type == "done" and seen.report.add:
+            try:
+                event = self._added(event, seen.report.add, "add.yaml")
+            except InputError as error:
+                event = replace(event, type="fail", reason=str(error))
+        if event.type == "retry":
+            self._later[name] = time.monotonic() + job.retry.delay
+        self._emit(event)
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""

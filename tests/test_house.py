@@ -55,7 +55,7 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
-    "engine": (363, "one class that owns a run's loop; what it decides is in control and loops already"),
+    "engine": (346, "one class that owns a run's loop; what it decides is in control and loops already"),
     "runs": (254, "Run is what every face calls: eighteen short methods"),
     "workflow": (261, "the twenty methods that the article's Figure 9 gives to Workflow"),
     "model": (222, "every word of a workflow file, once"),

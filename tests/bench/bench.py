@@ -17,6 +17,7 @@ from pathlib import Path
 
 import idle
 import peers
+import sweeps
 import table
 import works
 from table import Row
@@ -30,6 +31,9 @@ WORKS: dict[str, Callable[[Tools, Scale], list[Row]]] = {
     "load": works.load,
     "layers": works.layers,
     "resume": works.resume,
+    "notebooks": sweeps.notebooks,
+    "showing": sweeps.showing,
+    "loops": sweeps.loops,
     "idle": lambda tools, scale: idle.idle(tools, scale.idle),
 }
 
