@@ -52,12 +52,13 @@ def prepare(
     needed = [name for name in (job.script, *job.files.in_) if name and (job.isolated or not local)]
     if outside := next((name for name in needed if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
         raise InputError(f"'{outside}' lies outside of the workflow's folder: it cannot travel to the job's own")
-    inputs = {os.path.join(folder, name): name for name in needed}
+    brought = hosts.results(spec)  # by an earlier job of this run, from where it ran
+    inputs = {os.path.join(brought if os.path.isfile(f"{brought}/{name}") else folder, name): name for name in needed}
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
     facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job, scope.item)}
     facts["jobs before"] = [name.strip() for name in before]
-    return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, job.isolated, facts)
+    return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, facts)
 
 
 def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from cc_notebook import control, loops
+from cc_notebook import control, hosts, loops
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import copied, write
 from cc_notebook.journal import Reader, decode
@@ -142,12 +142,18 @@ class Run:
 
     def log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> str:
         """Up to `limit` bytes of a job's log from byte `start` (negative: from the end); control codes included."""
-        path = self.log_path(job, attempt)
+        return self.read_log(job, attempt, start, limit).decode(errors="replace")
+
+    def read_log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> bytes:
+        """See `log`. Of a job on another machine it is asked there. Raises UnavailableError."""
+        path, own = self.log_path(job, attempt), self.refresh().flow.jobs[job]
+        if path and own.kind != "local":
+            return hosts.read_log(self.spec, own, str(path.parent.relative_to(self.folder)), start, limit)
         with suppress(FileNotFoundError), open(path or os.devnull, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size + start) if start < 0 else start)
-            return file.read(limit).decode(errors="replace")
-        return ""
+            return file.read(limit)
+        return b""
 
     def log_path(self, job: str, attempt: int | None = None) -> Path | None:
         """The log file of an attempt (default: the newest), None before the first."""

@@ -113,3 +113,37 @@ def test_other_kinds_say_that_they_are_not_there(folder, cc):
     assert cc("validate", "w.yaml").returncode == 0
     done = cc("run", "w.yaml")
     assert done.returncode == 2 and "kind slurm is not part of this version" in done.stderr
+
+
+def test_files_travel_whole(folder, tmp_path, cc):
+    """Binary inputs arrive whole, declared outputs come back and go on to another host, logs are read from here."""
+    data = bytes(range(256)) * 1000
+    with sshd(tmp_path / "sshd") as config:
+        (folder / "data.bin").write_bytes(data)
+        write(folder, "make.sh", "cp data.bin made.bin; echo told; mkdir -p sub; echo x > 'sub/a b.txt'\n")
+        write(folder, "use.sh", 'cmp made.bin other.bin && echo same\necho "# cloudmesh progress=50 ok=1"\n')
+        write(
+            folder,
+            "w.yaml",
+            f"""\
+workflow:
+  hosts:
+    box: {{ssh_config: {config}, address: box, workdir: {tmp_path}/remote}}
+    two: {{ssh_config: {config}, address: box, workdir: {tmp_path}/second}}
+  nodes:
+    make: {{script: make.sh, kind: ssh, host: box, files: {{in: [data.bin], out: ["*.bin", "sub/a b.txt"]}}}}
+    copy: {{exec: 'cp made.bin other.bin', kind: ssh, host: two, files: {{in: [made.bin]}}}}
+    use: {{script: use.sh, kind: ssh, host: two}}
+    gone: {{exec: 'true', kind: ssh, host: box, files: {{out: [nothing.csv]}}}}
+  dependencies: ["make, copy, use"]
+""",
+        )
+        done = cc("run", "w.yaml", "--json")
+        told = json.loads(done.stdout)
+        results = folder / "w-runs" / told["run"]
+        assert told["jobs"]["use"]["outputs"] == {"ok": 1}, told["jobs"]
+        assert (results / "made.bin").read_bytes() == data and (results / "sub" / "a b.txt").read_text() == "x\n"
+        assert told["jobs"]["gone"]["state"] == "failed"
+        assert "the file nothing.csv of 'files: out' is not there" in told["jobs"]["gone"]["reason"]
+        assert cc("logs", "last", "make").stdout == "told\n" and cc("logs", "last", "use", "--tail", "5").stdout
+        assert cc("logs", "last", "use", "--follow").stdout.startswith("same\n")

@@ -4,7 +4,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,6 +132,9 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
     found = runs.find(run_id)
     found.status(job)
     terminal = sys.stdout.isatty()
+    if tail is not None and not follow:
+        sys.stdout.buffer.write(found.read_log(job, attempt, -tail, tail) if tail else b"")
+        return
     path, offset = None, 0
     while True:
         ended = found.refresh().jobs[job].state not in ("ready", "submitted", "running") or bool(found.refresh().ended)
@@ -140,7 +142,7 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
         if newest != path:
             path = newest
             offset = max(0, path.stat().st_size - tail) if path and tail is not None and path.exists() else 0
-        while path and (data := _read(path, offset)):
+        while path and (data := found.read_log(job, attempt, offset)):
             offset += len(data)
             out = clean(data.decode(errors="replace")).encode() if terminal else data
             sys.stdout.buffer.write(out)
@@ -214,10 +216,3 @@ def events(run_id: str, follow: bool, as_json: bool) -> None:
             click.echo(json.dumps(event.to_dict()) if as_json else clean(told))
     if follow and not found.refresh().ended:
         click.echo(f"error: {clean(found.note())}", err=True)
-
-
-def _read(path: Path, offset: int) -> bytes:
-    with suppress(FileNotFoundError), open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(1 << 20)
-    return b""

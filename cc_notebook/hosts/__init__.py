@@ -1,11 +1,16 @@
 """Machines that run jobs. `make` is the only place that knows which class serves which kind."""
 
 import os
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cc_notebook import model
 from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Host
+
+if TYPE_CHECKING:
+    from cc_notebook.hosts.transport import Transport
 
 KINDS = ("local", "ssh")  # the pairs of transport and queue that this version has
 
@@ -40,13 +45,26 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job) -> Host:
     """The host of a job for one run. Only engines need the classes, so they are imported here."""
     from cc_notebook.hosts.local import LocalHost
     from cc_notebook.hosts.remote import RemoteHost
-    from cc_notebook.hosts.transport import openssh
 
     most = spec.max_parallel or spec.workflow.max_parallel
     if job.kind == "local":
         env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
         return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, Path(results(spec)))
     host = settings(spec, job)
-    user, address = job.user or host.user, host.address or job.host
-    line = openssh(address, user, host.port, host.ssh_config)
-    return RemoteHost(line, host.workdir, spec.run, most or host.max_parallel or 8)
+    return RemoteHost(line_to(spec, job), host.workdir, spec.run, most or host.max_parallel or 8, Path(results(spec)))
+
+
+def line_to(spec: model.RunSpec, job: model.Job) -> "Transport":
+    """The line to a job's host."""
+    from cc_notebook.hosts.transport import openssh
+
+    host = settings(spec, job)
+    return openssh(host.address or job.host, job.user or host.user, host.port, host.ssh_config)
+
+
+def read_log(spec: model.RunSpec, job: model.Job, folder: str, start: int, limit: int) -> bytes:
+    """A part of the log of an attempt on another machine. Raises UnavailableError."""
+    from cc_notebook.hosts import remote, travel
+
+    path = f"{remote.run_dir(settings(spec, job).workdir, spec.run)}/{shlex.quote(folder)}/log"
+    return travel.read(line_to(spec, job), path, start, limit)

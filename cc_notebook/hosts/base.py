@@ -21,6 +21,9 @@ class Attempt:
     token: str
     folder: str
     pattern: str | None = None
+    out: tuple[str, ...] = ()  # files that come back after a good end
+    isolated: bool = False
+    notebook: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,6 @@ class Launch:
     attempt: Attempt
     files: dict[str, str]
     inputs: dict[str, str] = field(default_factory=dict)
-    isolated: bool = False
     facts: dict[str, object] = field(default_factory=dict)  # what the result depends on, by name
 
 

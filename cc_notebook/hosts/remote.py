@@ -3,6 +3,7 @@
 The script starts, cancels and looks; all of it may be done twice, so an answer that was lost does no harm.
 """
 
+import hashlib
 import os
 import queue
 import shlex
@@ -13,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cc_notebook import protocol
-from cc_notebook.errors import UnavailableError
+from cc_notebook.errors import InputError, UnavailableError
+from cc_notebook.hosts import travel
 from cc_notebook.hosts.answer import Look, parse
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Launch, Observation, read_folder
 from cc_notebook.hosts.folder import copied
@@ -24,6 +26,7 @@ HERE = Path(__file__).parent
 TIMEOUT = 30.0  # seconds until an answer counts as lost
 RESTART = 3.0  # seconds until a wrapper that did not claim its attempt is started again
 GRACE = 5.0  # seconds between TERM and KILL
+EMBEDDED = 65536  # bytes of a file that travels within the script
 BACK_OFF = (0.05, 2.0)  # seconds between two looks while nothing changes, first and last
 
 
@@ -41,17 +44,19 @@ class _Live:
 class RemoteHost:
     """Runs attempts in `workdir/run` of the machine behind `transport`, at most `limit` at a time."""
 
-    def __init__(self, transport: Transport, workdir: str, run: str, limit: int) -> None:
-        self.transport, self.limit, self.trouble = transport, limit, ""
-        head = '"$HOME"/' if workdir.startswith("~/") else ""
-        self._run_dir = head + shlex.quote(f"{workdir.removeprefix('~/')}/{run}")
+    def __init__(self, transport: Transport, workdir: str, run: str, limit: int, results: Path | None = None) -> None:
+        self.transport, self.limit, self.trouble, self.results = transport, limit, "", results
+        self._run_dir = run_dir(workdir, run)
         self._live: dict[str, _Live] = {}
+        self._sent: set[str] = set()  # hashes of large inputs that are there
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Observation] = queue.SimpleQueue()
         self._bell, self._ring = os.pipe()
         self._wake, self._closed, self._busy = threading.Event(), False, 0
         os.set_blocking(self._bell, False)
+        self._travels: queue.SimpleQueue[tuple[Attempt, Observation]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=f"host {run}", daemon=True).start()
+        threading.Thread(target=self._bring, name=f"files of {run}", daemon=True).start()
 
     def free(self) -> int:
         """See Host.free."""
@@ -132,6 +137,10 @@ class RemoteHost:
         """One script for everything; True if it brought news."""
         lives = list(self._live.values())
         try:
+            for source, digest in (pair for live in lives if live.launch for pair in large(live.launch)):
+                if digest not in self._sent:
+                    travel.send(self.transport, source, f"{self._run_dir}/inputs/{digest}")
+                    self._sent.add(digest)
             answer = self.transport.run(self._script(lives), TIMEOUT)
             if "cc-end" not in answer.out.splitlines()[-1:]:
                 last = (answer.err.strip().splitlines() or ["no answer"])[-1]
@@ -203,18 +212,60 @@ class RemoteHost:
         return []
 
     def _over(self, live: _Live, seen: Observation) -> list[Observation]:
-        del self._live[live.attempt.folder]
+        attempt = live.attempt
+        del self._live[attempt.folder]
+        good = seen.ending == "exit" and seen.code == 0
+        if self.results and ((attempt.out and good) or (attempt.notebook and seen.ending == "exit")):
+            self._travels.put((attempt if good else replace(attempt, out=()), seen))
+            return []  # the end is told when its files are here
         return [seen]
+
+    def _bring(self) -> None:
+        """The thread of the files that come back: an end is told after them, however often the line is cut."""
+        while not self._closed:
+            attempt, seen = self._travels.get()
+            try:
+                assert self.results
+                travel.bring(self.transport, self._run_dir, attempt, self.results)
+            except InputError as error:
+                seen = replace(seen, code=None, ending="files", reason=str(error))
+            except (UnavailableError, OSError) as error:
+                self._say(str(error))
+                self._travels.put((attempt, seen))
+                time.sleep(BACK_OFF[1])
+                continue
+            self._outbox.put(seen)
+            os.write(self._ring, b"!")
+
+
+def large(launch: Launch) -> list[tuple[str, str]]:
+    """The inputs, with their hashes, that go on their own: long ones, and those with a zero byte, which no sh holds."""
+    found = []
+    for source in launch.inputs:
+        data = Path(source).read_bytes()
+        if len(data) > EMBEDDED or b"\0" in data:
+            found.append((source, hashlib.sha256(data).hexdigest()))
+    return found
+
+
+def run_dir(workdir: str, run: str) -> str:
+    """The folder of a run there, as sh."""
+    head = '"$HOME"/' if workdir.startswith("~/") else ""
+    return head + shlex.quote(f"{workdir.removeprefix('~/')}/{run}")
 
 
 def _start(launch: Launch, folder: str) -> str:
     """sh that makes the attempt's folder, once, and starts its wrapper while nobody has claimed it."""
-    work = "files" if launch.isolated else '"$cc_run"/files'
+    work = "files" if launch.attempt.isolated else '"$cc_run"/files'
+    sent = dict(large(launch))
     steps = [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
     for source, name in launch.inputs.items():
         target = f"{work}/{shlex.quote(name)}"
         steps.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
-        steps.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
+        if source in sent:
+            steps.append(f'cp "$cc_run"/inputs/{sent[source]} {target}.part && mv {target}.part {target}')
+        else:
+            steps.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
     make = " &&\n".join([*steps, f"cc_made {folder}"])  # on a full disk nothing of it counts
     start = f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{\n{direct.submit(launch.attempt.token)}\n}}'
     return f"if cc_begin {folder}; then\n{{ {make}\n}} || cc_undo {folder}\nfi\n{start}"

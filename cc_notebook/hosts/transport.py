@@ -1,10 +1,11 @@
 """How text reaches a machine: `run` a script there. The ssh program is the first transport over a network."""
 
 import os
+import shlex
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from cc_notebook.errors import UnavailableError
 
@@ -24,6 +25,12 @@ class Transport(Protocol):
     def run(self, script: str, timeout: float) -> Result:
         """Run POSIX sh text there. Raises UnavailableError if the machine, or the answer, cannot be had in time."""
 
+    def get(self, script: str, file: IO[bytes], timeout: float) -> None:
+        """Run sh text there; what it prints goes into `file` byte for byte. Raises UnavailableError."""
+
+    def put(self, script: str, file: IO[bytes], timeout: float) -> Result:
+        """Run sh text there with `file` as its standard input. Raises UnavailableError."""
+
     def close(self) -> None:
         """Hang up; what was started there goes on."""
 
@@ -31,19 +38,34 @@ class Transport(Protocol):
 class Command:
     """A transport by a program that hands its standard input to `sh`: `sh` itself here, `ssh HOST sh` elsewhere."""
 
-    def __init__(self, command: Sequence[str], end: Sequence[str] = ()) -> None:
-        self.command, self.end = list(command), list(end)
+    def __init__(self, command: Sequence[str], end: Sequence[str] = (), remote: bool = False) -> None:
+        self.command, self.end, self.remote = list(command), list(end), remote
 
     def run(self, script: str, timeout: float) -> Result:
         """See Transport.run."""
+        data = script.encode(errors="surrogateescape")
+        return self._do(self.command, timeout, input=data, stdout=subprocess.PIPE)
+
+    def get(self, script: str, file: IO[bytes], timeout: float) -> None:
+        """See Transport.get."""
+        done = self._do(self.command, timeout, input=script.encode(errors="surrogateescape"), stdout=file)
+        if done.code:
+            raise UnavailableError(f"{self.command[0]}: {done.err.strip() or f'exit code {done.code}'}")
+
+    def put(self, script: str, file: IO[bytes], timeout: float) -> Result:
+        """See Transport.put. A program that joins its words, as ssh does, gets the script quoted."""
+        words = [*self.command, "-c", shlex.quote(script) if self.remote else script]
+        return self._do(words, timeout, stdin=file, stdout=subprocess.PIPE)
+
+    def _do(self, words: Sequence[str], timeout: float, **streams: Any) -> Result:
         try:
-            data = script.encode(errors="surrogateescape")
-            done = subprocess.run(self.command, input=data, capture_output=True, timeout=timeout, check=False)
+            done = subprocess.run(words, stderr=subprocess.PIPE, timeout=timeout, check=False, **streams)
         except subprocess.TimeoutExpired:
             raise UnavailableError(f"{self.command[0]}: no answer within {timeout:g} s") from None
         except OSError as error:
             raise UnavailableError(f"{self.command[0]} cannot be started: {error.strerror}") from None
-        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        out = (done.stdout or b"").decode(errors="replace")
+        return Result(done.returncode, out, done.stderr.decode(errors="replace"))
 
     def close(self) -> None:
         """See Transport.close."""
@@ -59,4 +81,4 @@ def openssh(address: str, user: str, port: int | None, config: str | None) -> Co
     words += ["-F", os.path.expanduser(config)] if config else []
     words += ["-p", str(port)] if port else []
     words += ["-l", user] if user else []
-    return Command([*words, "--", address, "sh"], [*words, "-O", "exit", "--", address])
+    return Command([*words, "--", address, "sh"], [*words, "-O", "exit", "--", address], remote=True)
