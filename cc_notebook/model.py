@@ -178,6 +178,7 @@ class Job(BaseModel):
     venv: str | None = None
     kernel: str | None = None
     cell_timeout: Time | None = None
+    kernel_gateway: str | None = Field(None, pattern="^https?://")
     label: str | None = None
     shape: str | None = None
     style: str | None = None

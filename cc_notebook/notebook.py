@@ -1,8 +1,9 @@
 """Runs one notebook: `python notebook.py NOTEBOOK`, the payload of a notebook job.
 
 This file is copied beside every run, so a machine that runs notebooks needs papermill and ipykernel, nothing of ours.
-What to do stands in the attempt's `spec.json`: params, kernel, cell_timeout (seconds), kernel_python (words that start
-the Python of a venv). It leaves beside it `notebook.ipynb`, the executed copy, and after a failure `error.json`: cell,
+What to do stands in the attempt's `spec.json`: params, item (a loop's values), kernel, cell_timeout (seconds),
+kernel_python (words that start the Python of a venv), kernel_gateway (a URL, see gateway.py). It leaves beside it
+`notebook.ipynb`, the executed copy, and after a failure `error.json`: cell,
 cells, name, message, source, traceback. Cells are counted from 1 over the code cells of the notebook as written.
 """
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 # A second to import, for formats and file systems that are not used here: as if they were not installed.
@@ -35,7 +37,7 @@ SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.
 MOST = 20_000  # characters of a source or traceback that are kept
 
 
-class Stopped(BaseException):
+class Stopped(KeyboardInterrupt):  # of all exceptions that come in the middle of an event loop, only this leaves it
     """TERM was received: the job was cancelled, or its time is over."""
 
 
@@ -43,6 +45,7 @@ class Kernels(KernelSpecManager):
     """Finds kernels; where `python` (words that start an environment's interpreter) is given, that runs the kernel."""
 
     python: tuple[str, ...] = ()
+    gateway: Any = None  # what starts the kernel instead, if that is to run on another server: see gateway.py
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """See KernelSpecManager; an environment needs ipykernel but no kernelspec of its own."""
@@ -102,8 +105,11 @@ class Engine(NBClientEngine):
         about.update({key: os.path.basename(about[key]) for key in ("input_path", "output_path")})
         limit, streams = options["execution_timeout"], {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
         client = Client(nb_man, kernel_name=kernel_name, timeout=limit, store_widget_state=False, **streams)
-        Client.kernel = client.create_kernel_manager()
-        Client.kernel.kernel_spec_manager = Kernels()
+        if Kernels.gateway:
+            client.km, Kernels.gateway.kernel_name = Kernels.gateway, kernel_name
+        else:
+            client.create_kernel_manager().kernel_spec_manager = Kernels()
+        Client.kernel = client.km
         return client.execute()
 
 
@@ -151,6 +157,8 @@ def explain(error: BaseException) -> dict[str, Any]:
     if isinstance(error, PapermillExecutionError):
         told |= {"cell": Client.numbers.get(error.cell_index, 0), "source": error.source}
         told |= {"name": error.ename, "message": error.evalue, "traceback": "\n".join(error.traceback)}
+    elif isinstance(error, DeadKernelError) and Kernels.gateway:
+        told |= {"name": "DeadKernel", "message": f"the kernel {Kernels.gateway.fate}"}
     elif isinstance(error, DeadKernelError):
         code = getattr(Client.kernel.provisioner.process, "returncode", None)
         how = "was killed by signal 9, perhaps for want of memory" if code == -9 else f"died (exit code {code})"
@@ -174,7 +182,10 @@ def run(path: str, result: str, spec: dict[str, Any]) -> None:
     path, result = (text.replace("{", "{{").replace("}", "}}") for text in (path, result))  # papermill's own braces
     papermill_engines.register("cc", Engine)
     options = {"engine_name": "cc", "kernel_name": spec["kernel"], "execution_timeout": spec["cell_timeout"]}
-    if spec["kernel"]:  # also for a notebook that does not say in which language it is
+    if spec["kernel_gateway"]:
+        Kernels.gateway = import_module("gateway").Kernel(spec["kernel_gateway"])
+        options["language"] = Kernels.gateway.language(spec["kernel"])
+    elif spec["kernel"]:  # also for a notebook that does not say in which language it is
         options["language"] = Kernels().get_kernel_spec(spec["kernel"]).language
     done = execute_notebook(path, result, spec["params"], progress_bar=False, **options)
     code = [cell for cell in done.cells if cell.cell_type == "code" and not _tag(cell, "skip-execution")]
@@ -206,6 +217,8 @@ def main(path: str) -> int:
         os.replace(f"{folder}/error.part", f"{folder}/error.json")
         where = f"cell {told['cell']}: " if told["cell"] else ""
         print(f"{where}{told['name']}: {told['message']}", told.get("traceback", ""), sep="\n", flush=True)
+    if Kernels.gateway:
+        Kernels.gateway.leave()
     with suppress(OSError):  # where it cannot be shown it still is in the attempt's folder
         shutil.copyfile(f"{folder}/notebook.ipynb", f"{results}/{spec['shown']}.ipynb")
     return code

@@ -58,6 +58,7 @@ def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, o
     spec["shown"] = shown_name(job.name)
     if job.notebook:
         spec |= {"kernel": job.kernel, "cell_timeout": job.cell_timeout, "kernel_python": _venv_python(job, around)}
+        spec["kernel_gateway"] = job.kernel_gateway
     result = {"spec.json": json.dumps(spec)}
     if job.exec is not None:
         result["exec.sh"] = job.exec + "\n"

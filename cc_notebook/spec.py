@@ -17,7 +17,6 @@ from cc_notebook.errors import SpecError, did_you_mean
 from cc_notebook.model import MARKERS, File, Flow, Host, Job, Repeat, Resources, Retry, Workflow
 
 SUFFIXES = (".sh", ".py", ".ipynb")
-LATER = ("kernel_gateway",)
 OF_WORKFLOWS = {  # attributes that mean something on a node that is a workflow
     *("name", "workflow", "params", "foreach", "exclude", "include", "repeat", "when", "trigger", "after"),
     *("label", "shape", "style", "status", "progress"),
@@ -208,9 +207,7 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
     for word in job.model_extra or {}:
         near = did_you_mean(word, _JOB_WORDS, 0.75)
         unknown = f"job '{key}' has the unknown attribute '{word}'"
-        if word in LATER:
-            document.problem((*path, word), f"'{word}' is not part of this version", "remove it")
-        elif word not in RUNTIME and (near or strict):
+        if word not in RUNTIME and (near or strict):
             document.problem((*path, word), unknown, near or "--strict allows none")
     if job.workflow and (idle := sorted(job.model_fields_set - OF_WORKFLOWS)):
         message = f"job '{key}' is a workflow, on which '{idle[0]}' has no effect"

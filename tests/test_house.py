@@ -21,9 +21,9 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "the core": (2850, "every module that no other room has"),
-    "faces": (1770, "workflow job functions notebook labels views cli templates keeping"),
+    "faces": (1800, "workflow job functions notebook gateway labels views cli templates keeping"),
     "loops and conditions": (540, "growth loops expressions references reuse adding"),
-    "other machines": (500, "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check queues"),
+    "other machines": (520, "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check queues"),
     "widget and client": (190, "widget magics client"),
 }
 EXTENSION_BUDGET = 800
@@ -32,7 +32,7 @@ MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
 FLOORS = {
-    "inside": "report notebook templates",  # each works alone, copied beside a job or into a user's folder
+    "inside": "report notebook gateway templates",  # each works alone, copied beside a job or into a user's folder
     "pure": "errors units model spec references yamltext graph growth loops expressions control adding state protocol "
     "template options labels",
     "edges": "hosts queues payload journal store files",
@@ -59,7 +59,7 @@ LONG: dict[str, tuple[int, str]] = {
     "runs": (258, "Run is what every face calls: eighteen short methods"),
     "workflow": (261, "the twenty methods that the article's Figure 9 gives to Workflow"),
     "hosts.remote": (217, "one worker, its script, and what its answers mean"),
-    "model": (222, "every word of a workflow file, once"),
+    "model": (223, "every word of a workflow file, once"),
     "spec": (226, "every error of a workflow file, with its place"),
 }
 

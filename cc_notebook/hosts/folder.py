@@ -11,7 +11,12 @@ from cc_notebook import protocol
 from cc_notebook.hosts.base import Folder, Launch, read_folder, shown_name
 
 PACKAGE = Path(__file__).parent.parent
-COPIED = {"stub/cc_notebook.py": "report.py", "notebook.py": "notebook.py", "wrapper.sh": "hosts/wrapper.sh"}
+COPIED = {
+    "stub/cc_notebook.py": "report.py",
+    "notebook.py": "notebook.py",
+    "gateway.py": "gateway.py",
+    "wrapper.sh": "hosts/wrapper.sh",
+}
 CHUNK = 1 << 20  # bytes of one read of a log
 BUDGET = 8 << 20  # bytes of one log read per look
 MAX_LINES = 10_000  # lines of one look that are looked at
