@@ -13,6 +13,7 @@ from cc_notebook import functions, graph, hosts, keeping, launching, model, prot
 from cc_notebook.errors import InputError, RunError, nearest
 from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
+from cc_notebook.hosts.known import user_hosts
 from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
@@ -282,6 +283,7 @@ class Workflow:
         an earlier run has done of jobs whose script, args, params, environment, inputs and parents are the same.
         """
         value = with_params(self.model(), params or {})
+        value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
         for key, argument in self._arguments.items():
             functions.check(argument, value.params[key])
         value = select(value, from_, [only] if isinstance(only, str) else only)

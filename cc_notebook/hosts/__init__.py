@@ -10,7 +10,7 @@ from cc_notebook.errors import InputError
 from cc_notebook.hosts.base import Host
 
 if TYPE_CHECKING:
-    from cc_notebook.hosts.transport import Transport
+    from cc_notebook.hosts.transport import Command
 
 KINDS = ("local", "ssh")  # the pairs of transport and queue that this version has
 
@@ -54,12 +54,16 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job) -> Host:
     return RemoteHost(line_to(spec, job), host.workdir, spec.run, most or host.max_parallel or 8, Path(results(spec)))
 
 
-def line_to(spec: model.RunSpec, job: model.Job) -> "Transport":
+def line_to(spec: model.RunSpec, job: model.Job) -> "Command":
     """The line to a job's host."""
+    return line(job.host, job.user, settings(spec, job))
+
+
+def line(name: str, user: str, host: model.Host) -> "Command":
+    """The line to a machine by its name and settings."""
     from cc_notebook.hosts.transport import openssh
 
-    host = settings(spec, job)
-    return openssh(host.address or job.host, job.user or host.user, host.port, host.ssh_config)
+    return openssh(host.address or name, user or host.user, host.port, host.ssh_config)
 
 
 def read_log(spec: model.RunSpec, job: model.Job, folder: str, start: int, limit: int) -> bytes:

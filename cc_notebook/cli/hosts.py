@@ -1,0 +1,69 @@
+"""The machines that workflows may use: which are known, and what works there."""
+
+import json
+import subprocess
+
+import click
+
+from cc_notebook import hosts, model, store
+from cc_notebook.cli.group import AS_JSON, file_of, main
+from cc_notebook.errors import InputError, clean
+
+FILE = click.option("--file", metavar="FILE", help="A workflow file, for its own `hosts:` section too.")
+
+
+def _known(file: str | None) -> dict[str, model.Host]:
+    from cc_notebook.hosts.known import user_hosts
+    from cc_notebook.workflow import Workflow
+
+    return {**user_hosts(store.home()), **(Workflow(filename=file_of(file)).model().hosts if file else {})}
+
+
+@main.group("hosts")
+def hosts_group() -> None:
+    """Look at other machines. They are known from hosts.yaml in the store, from workflows, or as ssh aliases."""
+
+
+@hosts_group.command("list")
+@FILE
+@AS_JSON
+def list_hosts(file: str | None, as_json: bool) -> None:
+    """List the hosts that have settings."""
+    known = {name: host.model_dump(exclude_defaults=True) for name, host in _known(file).items()}
+    lines = [f"{name}  {' '.join(f'{key}={value}' for key, value in told.items())}" for name, told in known.items()]
+    empty = f"none; write them into {store.home() / 'hosts.yaml'}, or use an alias of your ssh configuration"
+    click.echo(json.dumps(known) if as_json else clean("\n".join(lines)) or empty)
+
+
+@hosts_group.command("check")
+@click.argument("name")
+@FILE
+@AS_JSON
+def check_host(name: str, file: str | None, as_json: bool) -> None:
+    """Say what works on the host NAME, and how to mend what does not."""
+    from cc_notebook.hosts import check
+
+    host = _known(file).get(name, model.Host())
+    found = list(check.check(hosts.line(name, "", host), name, host))
+    if as_json:
+        click.echo(json.dumps([vars(item) for item in found]))
+    else:
+        marks = {(True, True): "✓", (True, False): "✓", (False, True): "✗", (False, False): "–"}
+        for item in found:
+            click.echo(clean(f"{marks[item.works, item.needed]} {item.what:<10} {item.told}"))
+    if not all(item.works or not item.needed for item in found):
+        raise SystemExit(1)
+
+
+@hosts_group.command("login")
+@click.argument("name")
+@FILE
+def login(name: str, file: str | None) -> None:
+    """Log in to NAME once, by password or a second factor; jobs use that connection as long as it is open."""
+    line = hosts.line(name, "", _known(file).get(name, model.Host()))
+    words = line.command[:-1]
+    place = words.index("BatchMode=yes")
+    del words[place - 1 : place + 1]  # it may ask now
+    if subprocess.run([*words, "true"], check=False).returncode:
+        raise InputError(f"{name}: the login failed; see what ssh said above")
+    click.echo(f"{name}: connected")

@@ -1,0 +1,38 @@
+"""`jupyter cc hosts` against a real sshd: what works there, what does not, and what to do about it."""
+
+import json
+
+from conftest import write
+from sshd import sshd
+
+
+def test_a_host_is_checked(folder, tmp_path, store, cc):
+    """Each thing that a job needs has its line; the settings come from hosts.yaml or from a workflow."""
+    with sshd(tmp_path / "sshd") as config:
+        store.mkdir()
+        write(store, "hosts.yaml", f"box: {{ssh_config: {config}, workdir: {tmp_path}/remote}}\n")
+        done = cc("hosts", "check", "box")
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = {line.split()[1]: line[0] for line in done.stdout.splitlines()}
+        assert lines | {"papermill": "", "queue": ""} == dict.fromkeys(
+            ["reach", "shell", "workdir", "space", "python"], "✓"
+        ) | {"papermill": "", "queue": ""}
+        assert list(json.loads(cc("hosts", "list", "--json").stdout)) == ["box"]
+        write(folder, "j.sh", "echo there > made\n")
+        write(folder, "w.yaml", "workflow:\n  nodes: {j: {script: j.sh, kind: ssh, host: box}}\n")
+        assert cc("run", "w.yaml").returncode == 0 and list((tmp_path / "remote").glob("*/files/made"))
+        write(store, "hosts.yaml", f"box: {{ssh_config: {config}, workdir: /proc/nowhere, python: nopython}}\n")
+        told = cc("hosts", "check", "box")
+        assert told.returncode == 1 and "✗ workdir    /proc/nowhere: cannot be written" in told.stdout
+        assert "– python     nopython is not there" in told.stdout
+        assert cc("hosts", "login", "box").stdout == "box: connected\n"
+
+
+def test_a_host_that_cannot_be_reached(folder, store, cc):
+    """What ssh said, and the next step; a mistake in hosts.yaml has its line."""
+    store.mkdir()
+    write(store, "hosts.yaml", "box: {address: 127.0.0.1, port: 9}\n")
+    done = cc("hosts", "check", "box")
+    assert done.returncode == 1 and done.stdout.startswith("✗ reach") and "try: ssh box" in done.stdout
+    write(store, "hosts.yaml", "box: {adress: x}\n")
+    assert "hosts.yaml:1:7: box.adress" in cc("hosts", "list").stderr
