@@ -45,6 +45,14 @@ class InputError(CCError):
     """A command, an argument or a name is wrong: change what was asked."""
 
 
+class NotFoundError(InputError):
+    """There is nothing called `name`: take another."""
+
+    def __init__(self, message: str, name: str) -> None:
+        self.name = name
+        super().__init__(message)
+
+
 class SpecError(InputError):
     """A workflow file is wrong: mend the file. Holds every problem of the file at once."""
 
@@ -77,8 +85,8 @@ def did_you_mean(name: str, names: Iterable[object], cutoff: float = 0.6) -> str
 
 
 def nearest(name: str, names: Iterable[str], message: str) -> None:
-    """Raises InputError with the nearest name, or the first ones, if `name` is not one of `names`."""
+    """Raises NotFoundError with the nearest name, or the first ones, if `name` is not one of `names`."""
     found = list(names)
     if name not in found:
         hint = did_you_mean(name, found) or f"there is: {', '.join(found[:10]) or 'none'}"
-        raise InputError(f"{message} '{name}'; {hint}")
+        raise NotFoundError(f"{message} '{name}'; {hint}", name)

@@ -47,8 +47,9 @@ def age(run: Run) -> float:
 
 
 def left_over() -> list[Path]:
-    """Hidden folders that a kill left of a run, and entries of the register whose workflow file is gone."""
-    hidden = [path for path in (store.home() / "runs").glob(".*") if path.is_dir() and not path.is_symlink()]
+    """Hidden folders that a kill left of a run or an upload, and entries of the register whose file is gone."""
+    tops = (store.home() / "runs", store.home() / "workflows")
+    hidden = [path for top in tops for path in top.glob(".*") if path.is_dir() and not path.is_symlink()]
     gone = [entry for entry, (_, path) in store.entries().items() if not path.exists()]
     return [path for path in hidden if time.time() - path.stat().st_mtime > LEFT_OVER] + gone
 

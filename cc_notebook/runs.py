@@ -225,7 +225,7 @@ class Run:
         return self._ask("mark", (job,), new_state)
 
     def add_job(
-        self, name: str, after: str | Sequence[str] = (), before: str | Sequence[str] = (), **attributes: Any
+        self, /, name: str, after: str | Sequence[str] = (), before: str | Sequence[str] = (), **attributes: Any
     ) -> Self:
         """Add a job to the run as it goes on, after and before others. Raises InputError if the past would change."""
         ends = [[other, name] for other in ([after] if isinstance(after, str) else after)]

@@ -275,12 +275,14 @@ class Workflow:
         only: str | Sequence[str] | None = None,
         new: bool = False,
         reuse: bool = False,
+        run_id: str = "",
     ) -> Run:
         """Start the workflow and return its run at once; an engine of its own executes it.
 
         `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken as
         there. An unfinished run of the same text and parameters is attached to, unless `new`. `reuse` takes over what
-        an earlier run has done of jobs whose script, args, params, environment, inputs and parents are the same.
+        an earlier run has done of jobs whose script, args, params, environment, inputs and parents are the same. A new
+        run is called `run_id`, if that is given (by `store.new_id`).
         """
         value = with_params(self.model(), params or {})
         value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
@@ -298,7 +300,7 @@ class Workflow:
                 return run.resume()
         run = runs.create(
             model.RunSpec(
-                run=store.new_id(self.name),
+                run=run_id or store.new_id(self.name),
                 workflow=value,
                 path=str(self.filename or ""),
                 folder=str(self.folder),
@@ -357,9 +359,6 @@ class Workflow:
         if filename:
             picture.write(run.refresh().flow.drawn(), run.refresh(), Path(filename))
         return run
-
-    def _newest(self) -> Run | None:
-        return next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
 
     def _runs(self) -> list[Run]:
         """The runs of workflows of this name, newest first."""

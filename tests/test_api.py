@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -180,7 +181,7 @@ def test_functions_are_checked(folder, call, told):
     """A missing or wrong value, and what cannot be a job, is an error before anything runs."""
     write(folder, "program.py", FUNCTIONS + call + "\n")
     done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and "InputError" in done.stderr and told in done.stderr
+    assert done.returncode == 1 and re.search("(Input|NotFound)Error", done.stderr) and told in done.stderr
 
 
 def test_a_failed_call_says_where(folder):

@@ -1,32 +1,37 @@
-"""The extension as a Jupyter server knows it: its name, its routes, and who may use them. It knows no workflow."""
+"""The extension as a Jupyter server knows it: its name, its routes, and the page `cc/docs` that shows them."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from tornado import web
 
-from cc_notebook import __version__
+from cc_jupyter.table import handlers
+
+try:
+    from swagger_ui_bundle import swagger_ui_path
+except ImportError:  # it comes with the extra `server`
+    swagger_ui_path = None
 
 
-class VersionHandler(APIHandler):
-    """GET `cc/api/version`: which cc-notebook answers."""
+class DocsHandler(JupyterHandler):
+    """GET `cc/docs`: OpenAPI shown by Swagger UI, from files that are installed here; nothing comes from elsewhere."""
 
-    auth_resource = "cc_jupyter"  # the name by which an authorizer knows every route of this extension
+    auth_resource = "cc_jupyter"
 
     @web.authenticated
     @authorized
     def get(self) -> None:
-        """Answer `{"version": "…"}`."""
-        self.finish({"version": __version__})
+        """Show the page."""
+        self.finish(Path(__file__).with_name("docs.html").read_bytes())
 
 
 class CCExtension(ExtensionApp):
-    """Adds the routes below `<base_url>cc/` to a Jupyter server."""
+    """Adds the routes below `<base_url>cc/` to a Jupyter server, and Swagger UI's files, if installed, to `static/`."""
 
     name = "cc_jupyter"
     extension_url = "/cc"
-    handlers: Any = [("/cc/api/version", VersionHandler)]
+    handlers: Any = [*handlers(), *([("/cc/docs", DocsHandler)] if swagger_ui_path else [])]
+    static_paths: Any = [str(swagger_ui_path)] if swagger_ui_path else []

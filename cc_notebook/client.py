@@ -1,0 +1,123 @@
+"""Workflows of a Jupyter server from afar: the article's `RESTWorkflow`, over the server's REST service."""
+
+import io
+import uuid
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from cc_notebook.errors import InputError, UnavailableError
+
+LIMIT = 90  # seconds that an answer may take; the server itself waits 60 at most
+
+
+class RESTWorkflow:
+    """The REST service of a Jupyter server: one with this `url` and `token`, else a running one of this user.
+
+    Answers are what the server tells as JSON. Raises InputError for what it refuses, UnavailableError if it cannot be
+    reached.
+    """
+
+    def __init__(self, url: str | None = None, token: str = "") -> None:
+        self._session = requests.Session()
+        for found, secret in [(url, token)] if url else _running():
+            self.url = f"{found.rstrip('/')}/cc/api"
+            self._session.headers["Authorization"] = f"token {secret}"
+            if self._ask("GET", "version", must=bool(url)).ok:
+                return
+        raise UnavailableError("no Jupyter server of yours answers: start one by 'jupyter lab', or give url and token")
+
+    def list_workflows(self) -> list[dict[str, Any]]:
+        """The known workflows, with their names and paths."""
+        found: list[dict[str, Any]] = self._ask("GET", "workflows").json()["workflows"]
+        return found
+
+    def get_workflow(self, name: str, job: str | None = None) -> dict[str, Any]:
+        """A workflow as it is written, or one of its jobs."""
+        return self._json("GET", "workflows", name, *(["jobs", job] if job else []))
+
+    def upload_workflow(self, filename: str | Path, name: str | None = None) -> dict[str, Any]:
+        """Give the server a YAML file with the scripts that it names, or an archive. Nothing runs by that."""
+        path = Path(filename).expanduser()
+        data = _packed(path) if path.suffix in (".yaml", ".yml") else path.read_bytes()
+        headers, params = {"Content-Type": "application/zip"}, {"name": name} if name else {}
+        return self._json("POST", "workflows", data=data, headers=headers, params=params)
+
+    def add_job(self, workflow: str, name: str, **attributes: Any) -> dict[str, Any]:
+        """Add a job, or replace the one of that name."""
+        return self._json("PUT", "workflows", workflow, "jobs", name, json=attributes)
+
+    def delete_workflow(self, name: str, job: str | None = None) -> None:
+        """Remove what the server's program keeps of a workflow, with its runs; or one job of it."""
+        self._ask("DELETE", "workflows", name, *(["jobs", job] if job else []))
+
+    def run_workflow(self, name: str, wait: float = 0, key: str = "", **options: Any) -> dict[str, Any]:
+        """Start a workflow (once for each `key`); the run with its outputs so far. Options are those of `POST runs`."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return self._json("POST", "runs", json={"workflow": name, **options}, headers=headers, params={"wait": wait})
+
+    def events(self, run: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """What happened and happens in a run, until it ends."""
+        told: dict[str, Any] = {"ended": False, "seq": after}
+        while not told["ended"]:
+            told = self._json("GET", "runs", run, "events", params={"wait": 20, "after": told["seq"]})
+            yield from told["events"]
+
+    def wait(self, run: str) -> dict[str, Any]:
+        """Wait for a run's end and return it with its jobs."""
+        for _ in self.events(run):
+            pass
+        return self._json("GET", "runs", run)
+
+    def log(self, run: str, job: str) -> str:
+        """The newest mebibyte of a job's log."""
+        return self._ask("GET", "runs", run, "jobs", job, "log", params={"start": -(1 << 20)}).text
+
+    def cancel(self, run: str, *jobs: str) -> dict[str, Any]:
+        """Cancel a run, or some of its jobs."""
+        return self._json("POST", "runs", run, "cancel", json={"jobs": list(jobs)})
+
+    def _json(self, method: str, *names: str, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask(method, *names, **options).json()
+        return found
+
+    def _ask(self, method: str, *names: str, must: bool = True, **options: Any) -> requests.Response:
+        path = "/".join(quote(name, safe="") for name in names)
+        try:
+            answer = self._session.request(method, f"{self.url}/{path}", timeout=LIMIT, **options)
+        except requests.RequestException as error:
+            if must:
+                raise UnavailableError(f"{self.url} cannot be reached: {error}") from None
+            answer = requests.Response()
+            answer.status_code = 503
+        if must and not answer.ok:
+            try:
+                told = answer.json()
+            except ValueError:
+                told = {"message": f"{self.url} answers {answer.status_code}"}
+            kind = UnavailableError if answer.status_code >= 500 else InputError
+            raise kind("; ".join(filter(None, (told.get("message"), told.get("hint")))))
+        return answer
+
+
+def _running() -> Iterator[tuple[str, str]]:
+    """The URL and token of each running Jupyter server of this user, by the files that they leave."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        yield server["url"], server["token"]
+
+
+def _packed(path: Path) -> bytes:
+    """A workflow file and its scripts as a zip."""
+    from cc_notebook.workflow import Workflow
+
+    out, jobs = io.BytesIO(), Workflow(filename=path).model().jobs.values()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in {path.name, *(job.script for job in jobs if job.script)}:
+            archive.write(path.parent / name, name)
+    return out.getvalue()

@@ -1,0 +1,256 @@
+"""What the routes below `workflows` do: each is a few lines over `Workflow` and the store. No HTTP here."""
+
+import hashlib
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from cc_jupyter import archive, models
+from cc_jupyter.route import YAML, Ask, Refusal, Reply
+from cc_notebook import files, keeping, model, save, spec, store, yamltext
+from cc_notebook.errors import InputError, NotFoundError, SpecError, nearest
+from cc_notebook.state import JobStatus, RunState
+from cc_notebook.views import picture
+from cc_notebook.workflow import Workflow
+
+ARCHIVES = ("application/zip", "application/gzip", "application/x-tar", "multipart/form-data")
+_editing = threading.Lock()  # between the look at a file's ETag and the change
+
+
+def path_of(name: str, root: Path) -> Path:
+    """The file of a known workflow, by its name, or by its path below the root where two have the same name."""
+    words = {path: {path.stem, _told(path, root)["path"]} for _, path in store.entries().values() if path.exists()}
+    nearest(name, sorted(word for own in words.values() for word in own if word), "there is no workflow")
+    found = sorted(path for path, own in words.items() if name in own)
+    if len(found) > 1:
+        paths = " or ".join(_told(path, root)["path"] or "one elsewhere" for path in found)
+        raise Refusal(409, f"there are {len(found)} workflows '{name}'", f"name its path in the place of it: {paths}")
+    return found[0]
+
+
+def known(ask: Ask) -> Any:
+    """List the known workflows."""
+    return {"workflows": [_told(path, ask.root) for _, path in sorted(store.entries().values()) if path.exists()]}
+
+
+def create(ask: Ask, body: models.NewWorkflow | models.File | None = None, name: str = "") -> Reply:
+    """Add a workflow: from JSON, YAML (with `?name=`), a file below the server's root, or an archive.
+
+    The workflow is checked and becomes known; nothing runs. An archive holds the YAML and its scripts.
+    """
+    if isinstance(body, dict):
+        path = _below(ask.root, body.get("path", ""))
+        Workflow(filename=path)
+    elif ask.media in ARCHIVES:
+        path = _unpack(ask, name)
+    else:
+        path = _store(body.name if body else name, {"": _yaml(ask, body.workflow if body else None).encode()})
+    return Reply(_told(path, ask.root), at=path.stem)
+
+
+def get(ask: Ask, name: str, format: Literal["json", "yaml"] | None = None, state: bool = False) -> Reply:
+    """Get a workflow as it is written: as JSON, or as the YAML text by `Accept` or `?format=yaml`."""
+    path = path_of(name, ask.root)
+    headers = {"ETag": _tag(path), "Vary": "Accept"}
+    if ask.wants(YAML, format):
+        return Reply(files.read_file(path), media=YAML, headers=headers)
+    body = _told(path, ask.root) | {"workflow": _written(path)}
+    newest = Workflow(filename=path).newest() if state else None
+    return Reply(body | {"state": newest and newest.status()}) if state else Reply(body, headers=headers)
+
+
+def replace(ask: Ask, name: str, body: models.Text | None = None) -> Reply:
+    """Replace a workflow's text (YAML or JSON); with `If-Match` only the version that has this ETag."""
+    path = path_of(name, ask.root)
+    with _editing:
+        _match(ask, path)
+        text = _yaml(ask, body.get("workflow", {}) if body is not None else None, path.read_text(encoding="utf-8"))
+        spec.parse(text, path.name, path.stem, files.place(path.parent))
+        store.write_new(path, text)
+    return get(Ask(ask.root, {}), name)
+
+
+def delete(ask: Ask, name: str) -> None:
+    """Remove what the program keeps of a workflow, its runs included; YAML and scripts in your folders stay."""
+    path = path_of(name, ask.root)
+    with _editing:
+        _match(ask, path)
+        keeping.forget(path)
+
+
+def pack(ask: Ask, name: str) -> Reply:
+    """Download a workflow as a zip: its YAML, and the scripts, files and workflows that it names."""
+    path = path_of(name, ask.root)
+    found = {path.name: files.read_file(path)} | _named(Workflow(filename=path).model(), path.parent.resolve())
+    return Reply(archive.packed(found), media="application/zip", headers=attachment(f"{path.stem}.zip"))
+
+
+def jobs(ask: Ask, name: str) -> Any:
+    """List the jobs with their attributes, as written."""
+    return {"jobs": _written(path_of(name, ask.root))["nodes"]}
+
+
+def job(ask: Ask, name: str, job: str) -> Any:
+    """Get a job's attributes, as written."""
+    return Workflow(filename=path_of(name, ask.root)).job(job).attributes
+
+
+def add_job(ask: Ask, name: str, body: dict[str, Any]) -> Reply:
+    """Add a job to the workflow: its `name` and its attributes, as in the YAML file."""
+    job = str(body.pop("name", ""))
+    return Reply(_change(ask, name, lambda flow: _put(flow, job, body, True)), at=job)
+
+
+def put_job(ask: Ask, name: str, job: str, body: dict[str, Any]) -> Any:
+    """Replace a job's attributes, or add the job."""
+    return _change(ask, name, lambda flow: _put(flow, job, body))
+
+
+def delete_job(ask: Ask, name: str, job: str) -> None:
+    """Remove a job and its dependencies from the workflow."""
+    _change(ask, name, lambda flow: flow.remove_job(job))
+
+
+def dependencies(ask: Ask, name: str) -> Any:
+    """List the dependencies, as written."""
+    return {"dependencies": _written(path_of(name, ask.root))["dependencies"]}
+
+
+def add_dependency(ask: Ask, name: str, body: models.Sequence) -> Any:
+    """Add a dependency: each job starts after the one before it."""
+    _change(ask, name, lambda flow: flow.add_dependencies(body.get("dependency", "")))
+    return dependencies(ask, name)
+
+
+def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"]) -> Any:
+    """Draw the workflow with the states of its newest run, as SVG or PNG, or get it as JSON."""
+    flow = Workflow(filename=path_of(name, ask.root))
+    newest = flow.newest()
+    view = newest.refresh() if newest else RunState(flow.model())
+    drawn = view.flow.drawn()
+    if ending == "json":
+        nodes = [{"name": job, "state": (view.jobs.get(job) or JobStatus()).state} for job in drawn.jobs]
+        return {"nodes": nodes, "edges": drawn.edges}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"graph.{ending}")
+        picture.write(drawn, view, path)
+        return Reply(path.read_bytes(), media="image/png" if ending == "png" else "image/svg+xml")
+
+
+def validate(ask: Ask, name: str) -> Any:
+    """Tell everything that is wrong in the body's text (none: in the file), as if it were this workflow."""
+    path = path_of(name, ask.root)
+    try:
+        spec.parse(ask.data or files.read_file(path), path.name, path.stem, files.place(path.parent))
+    except SpecError as error:
+        return {"valid": False, "problems": error.problems}
+    return {"valid": True, "problems": []}
+
+
+def attachment(name: str) -> dict[str, str]:
+    """The header by which a browser saves an answer and does not show it."""
+    return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+
+
+def _told(path: Path, root: Path) -> dict[str, Any]:
+    """A workflow by its name, and by its path below the root; None if it lives elsewhere."""
+    return {"name": path.stem, "path": str(path.relative_to(root)) if path.is_relative_to(root) else None}
+
+
+def _tag(path: Path) -> str:
+    return f'"{hashlib.sha256(files.read_file(path)).hexdigest()[:32]}"'
+
+
+def _match(ask: Ask, path: Path) -> None:
+    """Raises Refusal if the file is no longer the version that `If-Match` names."""
+    if ask.headers.get("If-Match", "*") != "*" and _tag(path) not in ask.headers["If-Match"]:
+        raise Refusal(412, f"workflow '{path.stem}' was changed by somebody else", "get it again, and change that")
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """What stands below `workflow:` in a valid file."""
+    document = yamltext.read(files.read_file(path), path.name)
+    spec.check(document, path.stem, files.place(path.parent))
+    return save.plain(document.value["workflow"])
+
+
+def _change(ask: Ask, name: str, change: Callable[[Workflow], Any]) -> Any:
+    """What a change returns that leaves the workflow valid."""
+    path = path_of(name, ask.root)
+    with _editing:
+        _match(ask, path)
+        flow = Workflow(filename=path)
+        changed = change(flow)
+        flow.model()
+        flow.save()
+    return changed
+
+
+def _put(flow: Workflow, job: str, attributes: dict[str, Any], new: bool = False) -> dict[str, Any]:
+    if new and job in flow.nodes:
+        raise Refusal(409, f"there is a job '{job}' already", "PUT replaces it")
+    flow.add_job(job)
+    flow.nodes[job] = attributes
+    return flow.job(job).attributes
+
+
+def _yaml(ask: Ask, body: dict[str, Any] | None, old: str = "") -> str:
+    """The YAML text that a request gives, as it is or made from JSON; comments in `old` survive."""
+    if body is None:
+        return ask.data.decode("utf-8-sig")
+    spec.check(yamltext.Document("the body", {"workflow": body}), "", spec.Place(lambda file: True))
+    return save.text(save.plain(body), old)
+
+
+def _below(root: Path, path: str) -> Path:
+    """A workflow file below the root, also when links are followed. Raises NotFoundError."""
+    found = root / path
+    inside = found.is_relative_to(root) and not any(part.startswith(".") for part in found.relative_to(root).parts)
+    if not (inside and found.is_file() and path.endswith(".yaml") and found.resolve().is_relative_to(root.resolve())):
+        raise NotFoundError(f"there is no workflow file '{path}' below the server's folder; give a .yaml file", path)
+    return found
+
+
+def _unpack(ask: Ask, name: str) -> Path:
+    """A workflow from an archive."""
+    found = archive.files(ask.data)
+    flows = [path for path in found if "/" not in path and path.endswith((".yaml", ".yml"))]
+    chosen = [path for path in flows if Path(path).stem == name] or flows
+    if len(chosen) != 1:
+        raise Refusal(422, f"the archive has {len(flows)} workflow files at its top", "put one there, or add ?name=")
+    return _store(name or Path(chosen[0]).stem, {"": found.pop(chosen[0]), **found})
+
+
+def _store(name: str, content: dict[str, bytes]) -> Path:
+    """Make a workflow in the store, whole or not at all, from its text (at "") and the files beside it."""
+    try:
+        path = store.own_file(model.check_name(name))
+    except ValueError as error:
+        raise InputError(f"{error}; add ?name=") from None
+    text, hidden = content.pop(""), path.parent.with_name(f".{secrets.token_hex(8)}")
+    try:
+        archive.write({**content, path.name: text}, hidden)
+        spec.parse(text, path.name, name, files.place(hidden))
+        with _editing:
+            if path.parent.exists() or store.registered(name):
+                raise Refusal(409, f"there is a workflow '{name}' already", "delete it, PUT it, or take another name")
+            store.rename(hidden, path.parent)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    store.register(name, path)
+    return path
+
+
+def _named(flow: model.Workflow, folder: Path, below: str = "") -> dict[str, bytes]:
+    """The files below the folder that a workflow names, and those that its sub-workflows name."""
+    names = [name for job in flow.jobs.values() for name in (job.script, job.workflow, *job.files.in_) if name]
+    paths = [path for name in names if (path := (folder / below / name).resolve()).is_file()]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_relative_to(folder)}
+    for name, sub in flow.subs.items():
+        found |= _named(sub, folder, str(Path(below, name).parent))
+    return found

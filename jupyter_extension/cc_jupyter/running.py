@@ -1,0 +1,214 @@
+"""What the routes below `runs` do: each is a few lines over `Run`. What waits for a run is async, without a thread."""
+
+import fcntl
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from cc_jupyter.flows import attachment, path_of
+from cc_jupyter.following import Follower, in_thread, stream
+from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, RunState, Start, Wait
+from cc_jupyter.route import Ask, Refusal, Reply, encoded
+from cc_notebook import hosts, keeping, runs, store
+from cc_notebook.errors import NotFoundError, UnavailableError
+from cc_notebook.options import select, with_params
+from cc_notebook.runs import Run
+from cc_notebook.views import picture, results, table
+from cc_notebook.workflow import Workflow
+
+
+def run_of(name: str) -> Run:
+    """The run with this id, or the newest by the name `last`. Raises NotFoundError."""
+    folder = store.home() / "runs" / name
+    if name == "last":
+        return runs.find(name)
+    if folder.name != name or name.startswith(".") or not (folder / "run.json").exists():
+        raise NotFoundError(f"there is no run '{name}'; GET runs lists them", name)
+    return Run(folder)
+
+
+def known(workflow: str = "", state: RunState | None = None, limit: Limit = 50, offset: Count = 0) -> Any:
+    """List runs, newest first."""
+    found = []
+    for run in reversed(runs.all_runs()):
+        with suppress(UnavailableError):
+            if workflow in ("", run.spec.workflow.name) and state in (None, run.state):
+                found.append(run)
+    return {"runs": [run.summary() for run in found[offset : offset + limit]], "total": len(found)}
+
+
+async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
+    """Run a workflow. With an `Idempotency-Key` the same request starts it once, however often it is sent.
+
+    201: it was started; 200: it was there already, or ended within `wait` seconds; 202: it still runs after them.
+    """
+    if body.dry_run:
+        return Reply(await in_thread(_plan, ask, body), status=200)
+    run, made = await in_thread(_begin, ask, body)
+    if wait:
+        async with Follower.of(run) as follower:
+            await follower.past_soon(10**9, wait)
+    answer = await in_thread(lambda: run.summary() | {"outputs": run.outputs()})
+    status = (200 if run.refresh().ended else 202) if wait else 201 if made else 200
+    return Reply(answer, status=status, at=run.id)
+
+
+async def start_named(ask: Ask, name: str, wait: Wait = 0) -> Reply:
+    """Run a workflow by its name in the path, as the article does by GET."""
+    return await start(ask, Start(workflow=name), wait)
+
+
+def get(run: str) -> Any:
+    """Get a run with the state of each job."""
+    return run_of(run).status()
+
+
+def remove(run: str) -> None:
+    """Remove an ended run with its logs; executed notebooks beside the workflow stay."""
+    keeping.remove(run_of(run))
+
+
+def steer(run: str, verb: Literal["cancel", "pause", "resume", "retry"], body: Chosen = None) -> Any:
+    """Cancel, pause, resume or retry a run; cancel and retry take `jobs`, without which all are meant.
+
+    Cancel ends whole process trees, pause starts no further job, resume is harmless at any time, retry runs again
+    what failed or was cancelled, and what ended because of it.
+    """
+    jobs = (body or {}).get("jobs", [])
+    if jobs and verb in ("pause", "resume"):
+        raise Refusal(422, f"{verb} is for the whole run", "leave 'jobs' out")
+    return getattr(run_of(run), verb)(*jobs).summary()
+
+
+def add_job(run: str, body: NewJob) -> Reply:
+    """Add a job to a run as it goes on, after and before others."""
+    found = run_of(run).add_job(body.name, body.after, body.before, **(body.model_extra or {}))
+    return Reply(found.summary(), at=body.name)
+
+
+def job(run: str, job: str) -> Any:
+    """Get the state of a job."""
+    return run_of(run).status(job)
+
+
+def steer_job(run: str, job: str, verb: Literal["cancel", "retry"], body: Nothing = None) -> Any:
+    """Cancel a job with its whole process tree, or run it again and what ended because of it."""
+    return getattr(run_of(run), verb)(job).status(job)
+
+
+def log(run: str, job: str, attempt: int = 0, start: int = 0, limit: Bytes = 1 << 20) -> Reply:
+    """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end)."""
+    return Reply(run_of(run).log(job, attempt or None, start, limit), media="text/plain; charset=utf-8")
+
+
+def outputs(run: str, job: str) -> Any:
+    """Get the outputs of a job."""
+    return run_of(run).outputs(job)
+
+
+def explanation(run: str, job: str) -> Any:
+    """Say why a job is in its state, with the proof."""
+    return {"explanation": run_of(run).explain(job)}
+
+
+def notebook(run: str, job: str) -> Reply:
+    """Download the executed notebook of a job."""
+    path = Path(hosts.results(run_of(run).spec), f"{job.replace('/', '_')}.ipynb")
+    if not path.is_file():
+        raise NotFoundError(f"job '{job}' has no executed notebook", job)
+    return Reply(path.read_bytes(), media="application/x-ipynb+json", headers=attachment(path.name))
+
+
+def rows(ask: Ask, run: str, job: str, format: Literal["json", "csv"] | None = None) -> Any:
+    """Get the members of a loop as a table: JSON, or CSV by `Accept` or `?format=csv`."""
+    found = results.rows(run_of(run), job)
+    if ask.wants("text/csv", format):
+        return Reply(results.as_csv(found), media="text/csv", headers=attachment(f"{job}.csv"))
+    return found
+
+
+def graph(run: str, members: bool = False) -> Reply:
+    """Draw a run with the state of each job."""
+    view = run_of(run).refresh()
+    return Reply(picture.svg(view.flow.drawn(members), view), media="image/svg+xml")
+
+
+def report(run: str) -> Reply:
+    """Download a run as one HTML page that needs nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = run_of(run).report(Path(folder, "report.html")).read_bytes()
+    return Reply(page, media="text/html; charset=utf-8", headers=attachment(f"{run}.html"))
+
+
+async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None) -> Reply:
+    """Get what happened: Server-Sent Events until the end of the run, or with `?wait=` (`&after=SEQ`) as JSON.
+
+    A stream goes on after `Last-Event-ID`; 204 says that the run has ended and nothing is left to tell.
+    """
+    found, last = await in_thread(run_of, run), ask.headers.get("Last-Event-ID", "")
+    seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 20 else after
+    async with Follower.of(found) as follower:
+        if wait is not None:
+            new = [event.to_dict() for event in await follower.past_soon(after, wait)]
+            return Reply({"events": new, "seq": new[-1]["seq"] if new else after, "ended": follower.ended})
+        if follower.ended and not follower.past(seen):
+            return Reply(status=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Reply(stream(found, seen, encoded), media="text/event-stream", headers=headers)
+
+
+def machines() -> Any:
+    """List the machines that unfinished runs use, and which of them cannot be reached."""
+    found = [(run.id, run.refresh()) for run in runs.unfinished(runs.all_runs())]
+    used = {(hosts.name_of(job), run) for run, view in found for job in view.flow.jobs.values() if not job.instant}
+    troubles = {(host, run): why for run, view in found for host, why in view.trouble.items()}
+    return {"hosts": [{"host": it[0], "run": it[1], "reason": troubles.get(it, "")} for it in sorted(used)]}
+
+
+def _begin(ask: Ask, body: Start) -> tuple[Run, bool]:
+    flow = Workflow(filename=path_of(body.workflow, ask.root))
+    options = body.model_dump(exclude={"workflow", "params", "dry_run", "only"}) | {"only": body.only or None}
+    key, fresh = ask.headers.get("Idempotency-Key"), store.new_id(flow.name)
+    if key is not None:
+        asked = body.model_dump_json()
+        return _once(key, asked, flow.name, lambda name: flow.run(body.params, run_id=name, **options))
+    run = flow.run(body.params, run_id=fresh, **options)
+    return run, run.id == fresh
+
+
+def _plan(ask: Ask, body: Start) -> dict[str, Any]:
+    flow = with_params(Workflow(filename=path_of(body.workflow, ask.root)).model(), body.params)
+    return {"jobs": [row.name for row in table.written(select(flow, body.from_, body.only or None))]}
+
+
+def _once(key: str, asked: str, name: str, begin: Callable[[str], Run]) -> tuple[Run, bool]:
+    """The run of a key, and whether this call has made it. `begin` starts a run with the id that it is given.
+
+    The id is on disk before the run is, so neither a kill nor another process makes a second one.
+    """
+    if len(key) > 255 or not key.isprintable():
+        raise Refusal(400, "the Idempotency-Key is no word of at most 255 characters", "send a new UUID for each start")
+    folder = store.home() / "keys"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    hashed, digest = (hashlib.sha256(text.encode()).hexdigest() for text in (key, asked))
+    path = folder / f"{hashed}.json"
+    with open(folder / f"{hashed[:2]}.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = json.loads(path.read_text()) if path.exists() else {"run": store.new_id(name), "asked": digest}
+        if kept["asked"] != digest:
+            raise Refusal(422, "this Idempotency-Key was used for another request", "send a new one")
+        run = Run(store.home() / "runs" / kept["run"])
+        if (run.folder / "run.json").exists():
+            if not run.refresh().seq:
+                runs.start_engine(run)  # we were killed between the two
+            return run, False
+        if kept.get("begun"):
+            raise Refusal(409, f"the run {run.id} of this Idempotency-Key was removed", "send a new one")
+        store.write_new(path, json.dumps(kept))
+        run = begin(kept["run"])
+        store.write_new(path, json.dumps(kept | {"run": run.id, "begun": True}))
+        return run, run.id == kept["run"]

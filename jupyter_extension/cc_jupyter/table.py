@@ -1,0 +1,139 @@
+"""The table of the service: every route. The server's handlers and OpenAPI are both made from it."""
+
+import inspect
+from http.client import responses
+from itertools import groupby
+from typing import Any, Literal
+
+import yaml
+from pydantic import TypeAdapter
+
+from cc_jupyter import flows, models, running
+from cc_jupyter.handler import API, handler
+from cc_jupyter.route import JSON, YAML, Reply, Route
+from cc_notebook import __version__
+from cc_notebook.errors import Problem
+from cc_notebook.state import Event, JobStatus
+
+SVG, PNG, ZIP, CSV = "image/svg+xml", "image/png", "application/zip", "text/csv"
+TEXT, HTML, IPYNB, EVENTS = "text/plain", "text/html", "application/x-ipynb+json", "text/event-stream"
+
+Any_ = dict[str, Any]
+KNOWN: Any_ = {"name": str, "path": str | None}
+WRITTEN = KNOWN | {"workflow": Any_}
+PROBLEMS = {"valid": bool, "problems": list[Problem]}
+GRAPH = {"nodes": list[Any_], "edges": list[tuple[str, str]]}
+ORDER = {"dependencies": list[str]}
+TOLD = {"events": list[Event], "seq": int, "ended": bool}
+ERROR = {"code": str, "message": str, "hint": str}
+_REF = "#/components/schemas/{model}"
+SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
+SUMMARY |= {"progress": float, "counts": dict[str, int]}
+RUNS = {"runs": [SUMMARY], "total": int}
+
+
+def version() -> Any:
+    """Tell which cc-notebook answers."""
+    return {"version": __version__}
+
+
+def described(ending: Literal["json", "yaml"]) -> Reply:
+    """Describe this service as OpenAPI 3.1."""
+    found = document()
+    return Reply(found) if ending == "json" else Reply(yaml.safe_dump(found, sort_keys=False), media=YAML)
+
+
+FLOW, RUN = "workflows/{name}", "runs/{run}"
+JOB = f"{RUN}/jobs/{{job}}"
+
+ROUTES = (
+    Route("GET", "version", version, ({"version": str},)),
+    Route("GET", "openapi.{ending}", described, (Any_, YAML)),
+    Route("GET", "hosts", running.machines, ({"hosts": list[Any_]},)),
+    Route("GET", "workflows", flows.known, ({"workflows": [KNOWN]},)),
+    Route("POST", "workflows", flows.create, (KNOWN,), 201, takes=(YAML, *flows.ARCHIVES)),
+    Route("GET", FLOW, flows.get, (WRITTEN, YAML)),
+    Route("PUT", FLOW, flows.replace, (WRITTEN,), takes=(YAML,)),
+    Route("DELETE", FLOW, flows.delete, status=204, wrong=409),
+    Route("GET", f"{FLOW}/archive", flows.pack, (ZIP,)),
+    Route("POST", f"{FLOW}/validation", flows.validate, (PROBLEMS,), takes=("*/*",)),
+    Route("GET", f"{FLOW}/graph.{{ending}}", flows.graph, (GRAPH, SVG, PNG)),
+    Route("GET", f"{FLOW}/dependencies", flows.dependencies, (ORDER,)),
+    Route("POST", f"{FLOW}/dependencies", flows.add_dependency, (ORDER,)),
+    Route("GET", f"{FLOW}/jobs", flows.jobs, ({"jobs": Any_},)),
+    Route("POST", f"{FLOW}/jobs", flows.add_job, (Any_,), 201),
+    Route("GET", f"{FLOW}/jobs/{{job}}", flows.job, (Any_,)),
+    Route("PUT", f"{FLOW}/jobs/{{job}}", flows.put_job, (Any_,)),
+    Route("DELETE", f"{FLOW}/jobs/{{job}}", flows.delete_job, status=204),
+    Route("GET", "runs", running.known, (RUNS,)),
+    Route("POST", "runs", running.start, (Any_,), 201, also=(200, 202), runs=True),
+    Route("POST", "workflow/run/{name}", running.start_named, (SUMMARY,), 201, also=(200, 202), runs=True),
+    Route("GET", RUN, running.get, (SUMMARY,)),
+    Route("DELETE", RUN, running.remove, status=204, wrong=409),
+    Route("POST", f"{RUN}/{{verb}}", running.steer, (SUMMARY,), wrong=409, runs=True),
+    Route("GET", f"{RUN}/events", running.events, (TOLD, EVENTS), also=(204,)),
+    Route("GET", f"{RUN}/graph.svg", running.graph, (SVG,)),
+    Route("GET", f"{RUN}/report", running.report, (HTML,)),
+    Route("GET", f"{RUN}/results/{{job}}", running.rows, (list[Any_], CSV)),
+    Route("POST", f"{RUN}/jobs", running.add_job, (SUMMARY,), 201, wrong=409, runs=True),
+    Route("GET", JOB, running.job, (JobStatus,)),
+    Route("POST", f"{JOB}/{{verb}}", running.steer_job, (JobStatus,), wrong=409, runs=True),
+    Route("GET", f"{JOB}/log", running.log, (TEXT,)),
+    Route("GET", f"{JOB}/outputs", running.outputs, (Any_,)),
+    Route("GET", f"{JOB}/explanation", running.explanation, ({"explanation": str},)),
+    Route("GET", f"{JOB}/notebook", running.notebook, (IPYNB,)),
+)
+
+
+def handlers() -> list[tuple[str, Any]]:
+    """The patterns of the URLs with their handlers; what is below the API and no route is answered in JSON too."""
+    paths = groupby(sorted(ROUTES, key=lambda route: route.path), key=lambda route: route.pattern)
+    found = [(f"/{API}/{pattern}", handler(list(own))) for pattern, own in paths]
+    return [*found, (f"/{API}(?:/.*)?", handler(()))]
+
+
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1 from the table and the models: nothing in it is written a second time."""
+    schemas: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
+    login = {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
+    head = {"openapi": "3.1.0", "info": {"title": "cc-notebook", "version": __version__}, "servers": [{"url": "."}]}
+    parts = {"schemas": schemas, "securitySchemes": login}
+    return head | {"security": [{"token": []}], "paths": paths, "components": parts}
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    good, content = dict[str, Any](), dict[str, Any]()
+    for given in route.gives:
+        content |= {given: {}} if isinstance(given, str) else {JSON: {"schema": _schema(given, schemas)}}
+    for status in (route.status, *route.also, *([304] if route.method == "GET" else [])):
+        good[str(status)] = {"description": responses[status]} | ({} if status in (204, 304) else {"content": content})
+    failed = {"description": "what is wrong", "content": {JSON: {"schema": _schema(ERROR, schemas)}}}
+    text, module = inspect.cleandoc(route.work.__doc__ or ""), route.work.__module__.rpartition(".")[2]
+    found: dict[str, Any] = {"summary": text.split("\n")[0], "description": text, "tags": [route.path.split("/")[0]]}
+    found |= {"operationId": f"{route.method.lower()}_{module}_{route.work.__name__}"}
+    model = route.arguments.model_json_schema(ref_template=_REF)
+    own = model.get("properties", {}).items()
+    known = [{"name": name, "schema": schema} for name, schema in own if name != "body"]
+    for it in known:
+        it |= {"in": "path" if it["name"] in route.names else "query", "required": it["name"] in route.names}
+    found |= {"parameters": known, "responses": good | {"default": failed}}
+    body = route.known.get("body")
+    taken: dict[str, Any] = {JSON: {"schema": _schema(body.annotation, schemas)}} if body else {}
+    if taken := taken | {media: {} for media in route.takes}:
+        found["requestBody"] = {"content": taken, "required": bool(body and body.default is body.empty)}
+    return found
+
+
+def _schema(given: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """A type's schema; the models in it go to the components."""
+    if isinstance(given, dict):
+        fields = {key: _schema(kind, schemas) for key, kind in given.items()}
+        return {"type": "object", "properties": fields, "required": list(fields)}
+    if isinstance(given, list):
+        return {"type": "array", "items": _schema(given[0], schemas)}
+    found = TypeAdapter(given).json_schema(ref_template=_REF)
+    schemas |= found.pop("$defs", {})
+    return found
