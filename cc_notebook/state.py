@@ -199,8 +199,10 @@ class RunState:
             for name in event.jobs or (event.job,):
                 if name not in self.jobs:
                     raise BugError(f"event {event.seq} is of job '{name}', which the run does not have")
-                outputs = cast(dict[str, object], event.outputs[name]) if event.type == "take" else event.outputs
-                self.jobs[name] = apply(self.jobs[name], replace(event, outputs=outputs))
+                own = event
+                if event.type == "take":
+                    own = replace(event, outputs=cast(dict[str, object], event.outputs[name]))
+                self.jobs[name] = apply(self.jobs[name], own)
             self.stopped, self.ended = event.at, "" if event.type in ("reset", "mark") else self.ended
             self.cancelled = self.cancelled and not (event.type == "reset" or event.state == "ready")
         elif event.type == "end":

@@ -285,7 +285,9 @@ class Workflow:
         run is called `run_id`, if that is given (by `store.new_id`).
         """
         value = with_params(self.model(), params or {})
-        value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
+        own, named = user_hosts(store.home()), {job.host for job in value.jobs.values()}
+        used = {name: host for name, host in own.items() if (name in named or value.subs) and name not in value.hosts}
+        value = value.model_copy(update={"hosts": {**value.hosts, **used}})
         for key, argument in self._arguments.items():
             functions.check(argument, value.params[key])
         value = select(value, from_, [only] if isinstance(only, str) else only)

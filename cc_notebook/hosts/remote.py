@@ -47,6 +47,7 @@ class RemoteHost:
     def __init__(self, transport: Transport, workdir: str, run: str, limit: int, results: Path | None = None) -> None:
         self.transport, self.limit, self.trouble, self.results = transport, limit, "", results
         self._run_dir = run_dir(workdir, run)
+        self._troubles: dict[str, str] = {}  # of the looks and of the files that come back
         self._live: dict[str, _Live] = {}
         self._sent: set[str] = set()  # hashes of large inputs that are there
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -159,9 +160,11 @@ class RemoteHost:
             os.write(self._ring, b"!")
         return bool(found)
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
+    def _say(self, trouble: str, whose: str = "looks") -> None:
+        self._troubles[whose] = trouble
+        told = next(filter(None, self._troubles.values()), "")
+        if told != self.trouble:
+            self.trouble = told
             os.write(self._ring, b"!")
 
     def _script(self, lives: Iterable[_Live]) -> str:
@@ -230,10 +233,11 @@ class RemoteHost:
             except InputError as error:
                 seen = replace(seen, code=None, ending="files", reason=str(error))
             except (UnavailableError, OSError) as error:
-                self._say(str(error))
+                self._say(str(error), "files")
                 self._travels.put((attempt, seen))
                 time.sleep(BACK_OFF[1])
                 continue
+            self._say("", "files")
             self._outbox.put(seen)
             os.write(self._ring, b"!")
 
