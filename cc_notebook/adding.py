@@ -8,6 +8,8 @@ from cc_notebook.errors import InputError
 from cc_notebook.model import Job
 from cc_notebook.state import RunState
 
+MOST = 262_144  # bytes; what is longer has been cut
+
 
 def added(
     run: RunState, text: str, file: str, place: spec.Place, again: bool
@@ -18,6 +20,8 @@ def added(
     Raises InputError for what is wrong in it, a name that is there already, a cycle, or a job that has begun and would
     get something new before it.
     """
+    if len(text.encode()) >= MOST:
+        raise InputError(f"{file} has {MOST:,} bytes or more: add fewer jobs at once")
     document = yamltext.read(text, file)
     value = document.value if isinstance(document.value, dict) else {}
     body = value.get("workflow", value)

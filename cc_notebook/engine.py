@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cc_notebook import control, hosts, loops, payload
 from cc_notebook.adding import added
-from cc_notebook.errors import InputError, ResourceError
+from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
@@ -142,8 +142,7 @@ class Engine:
                     else:
                         event, cancelled = control.answer(asked.type, asked.jobs, asked.state, self.state, self.plan)
                 except Exception as error:  # also one of ours: a request must never take the run with it
-                    told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-                    event = Event("refused", reason=told)
+                    event = Event("refused", reason=_told(error))
                 self._cancel(cancelled)
                 self._emit(replace(event, request=path.stem))
                 self.plan = self._plan() if event.type in ("reset", "mark", "cancel_job") else self.plan
@@ -205,8 +204,8 @@ class Engine:
         if event.type == "done" and seen.report.add:
             try:
                 event = self._added(event, seen.report.add, "add.yaml")
-            except InputError as error:
-                event = replace(event, type="fail", reason=str(error))
+            except Exception as error:  # also one of ours: a job's file must never take the run with it
+                event = replace(event, type="fail", reason=_told(error))
         if event.type == "retry":
             self._later[name] = time.monotonic() + job.retry.delay
         self._emit(event)
@@ -265,8 +264,8 @@ class Engine:
             wanted, why = loops.wanted(self.state.flow, self.state.jobs, name)
             if self.jobs[name].group and wanted:
                 return self._grow(name)
-        except InputError as error:
-            return self._refuse(name, str(error))
+        except Exception as error:  # see _refuse
+            return self._refuse(name, error)
         if not wanted:
             self.plan.remove(name)
             self._emit(Event("skip", job=name, reason=why))
@@ -278,9 +277,9 @@ class Engine:
             return True
         try:
             launch = self._prepare(name, number)
-        except InputError as error:
-            return self._refuse(name, str(error))
-        outputs, why = self._unchanged(name, launch) if self.spec.reuse else (None, "")
+            outputs, why = self._unchanged(name, launch) if self.spec.reuse and number == 1 else (None, "")
+        except Exception as error:  # see _refuse
+            return self._refuse(name, error)
         if outputs is not None:
             self.plan.remove(name)
             self._emit(Event("take", job=name, outputs={name: outputs}, ending="reused", reason=why))
@@ -292,10 +291,10 @@ class Engine:
         self._to_start[name] = launch
         return True
 
-    def _refuse(self, name: str, reason: str) -> bool:
-        """The job cannot start, whatever is tried."""
+    def _refuse(self, name: str, error: Exception) -> bool:
+        """The job cannot start, whatever is tried. Whatever the error is: one job must never take the run with it."""
         self.plan.remove(name)
-        self._emit(Event("fail", job=name, ending="input", reason=reason))
+        self._emit(Event("fail", job=name, ending="input", reason=_told(error)))
         return True
 
     def _grow(self, name: str) -> bool:
@@ -377,6 +376,10 @@ class Engine:
         for waker in (self.bell, *(waker for host in self._hosts.values() for waker in host.wakers())):
             poll.register(waker, select.POLLIN)
         poll.poll(1000 * max(0.0, min(times)))
+
+
+def _told(error: Exception) -> str:
+    return clean(str(error) if isinstance(error, CCError) else f"{type(error).__name__}: {error}")
 
 
 def _stamp(moment: float | None) -> str:

@@ -156,5 +156,5 @@ def evaluate(text: str, values: Mapping[str, object]) -> tuple[object, str]:
 def _short(evaluator: _Evaluator, node: ast.expr) -> str:
     try:
         return json.dumps(evaluator._eval(node), default=str)[:60]
-    except ExpressionError:  # the part of an `or` that was not needed
+    except ValueError:  # the part of an `or` that was not needed, or a number of too many digits
         return "?"

@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from cc_notebook import control, hosts, payload
@@ -50,10 +51,12 @@ def prepare(
     attempt = payload.attempt_of(job, spec.run, number)
     note = {"token": attempt.token, "script": digest, "outputs": outputs, "item": scope.item}
     needed = [name for name in (job.script, *job.files.in_) if name and (job.isolated or not local)]
-    if outside := next((name for name in needed if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
+    travelling = [*needed, *job.files.out]
+    if outside := next((name for name in travelling if name.startswith(("/", "~")) or ".." in Path(name).parts), None):
         raise InputError(f"'{outside}' lies outside of the workflow's folder: it cannot travel to the job's own")
     brought = hosts.results(spec)  # by an earlier job of this run, from where it ran
-    inputs = {os.path.join(brought if os.path.isfile(f"{brought}/{name}") else folder, name): name for name in needed}
+    came = {name for name in job.files.in_ if os.path.isfile(f"{brought}/{name}")}
+    inputs = {os.path.join(brought if name in came else folder, name): name for name in needed}
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
     facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job, scope.item)}
@@ -65,9 +68,18 @@ def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:
     """The declared input files, and those that a loop's values name, by content, as facts."""
     found = {}
     for name in (*job.files.in_, *(value for value in item.values() if isinstance(value, str) and value)):
-        with suppress(OSError):
-            found[f"file {name}"] = _digest(Path(folder, name).read_bytes())
+        path = os.path.join(folder, name)
+        with suppress(OSError, ValueError):  # ValueError: a zero byte, so it is no path
+            seen = os.stat(path)
+            if stat.S_ISREG(seen.st_mode):
+                found[f"file {name}"] = _file_digest(path, seen.st_size, seen.st_mtime_ns)
     return found
+
+
+@lru_cache(maxsize=1000)
+def _file_digest(path: str, size: int, changed: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _script(path: str) -> tuple[str, str]:

@@ -41,7 +41,8 @@ def values_of(job: Job, scope: Scope, outputs: Mapping[str, Mapping[str, object]
     """What braces may name: attributes, params (a loop's and the job's own first), outputs of jobs as `{job.key}`."""
     attributes = {key: value for key, value in job.model_dump().items() if value is not None} | (job.model_extra or {})
     around = {**scope.params, **scope.item}
-    own = {key: template.render(value, {**outputs, **around, "params": around}) for key, value in job.params.items()}
+    given = {**outputs, **around, "params": around}
+    own = {key: rendered(job, value, given) for key, value in job.params.items()}
     both = {**around, **own}
     return {**attributes, **outputs, **both, "params": both}
 
@@ -101,7 +102,7 @@ def _command(job: Job, around: Surroundings) -> Sequence[str]:
         if path.endswith(".py"):
             command = ["python" if job.venv else shlex.quote(around.python), script]
         else:
-            command = [*(shlex.quote(word) for word in shlex.split(around.shebang) or ["sh"]), script]
+            command = [*(shlex.quote(word) for word in around.shebang.split() or ["sh"]), script]
     if job.venv and not around.venv_is_folder:
         command = ['"${CONDA_EXE:-conda}"', *CONDA_RUN, shlex.quote(job.venv), *command]
     return [*command, *words]
@@ -138,7 +139,12 @@ def _text(job: Job, value: object, around: Surroundings) -> str:
 
 
 def _value(job: Job, value: object, around: Surroundings) -> object:
+    return rendered(job, value, around.values)
+
+
+def rendered(job: Job, value: object, values: Mapping[str, object]) -> object:
+    """A value with its braces filled in. Raises InputError for a name that stands for nothing."""
     try:
-        return template.render(value, around.values)
+        return template.render(value, values)
     except template.UnknownName as error:
         raise InputError(f"job '{job.name}': {{{error.args[0]}}} has no value (in {value!r})") from None

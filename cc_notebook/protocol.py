@@ -81,7 +81,9 @@ def failure(text: str) -> dict[str, object]:
     """The known fields of a notebook's `error.json`; empty if it is none."""
     known = {"cell": int, "cells": int, "name": str, "message": str, "source": str, "traceback": str}
     with suppress(ValueError, RecursionError, AttributeError):
-        return {key: item for key, item in json.loads(text).items() if isinstance(item, known.get(key, ()))}
+        told = {key: item for key, item in json.loads(text).items() if isinstance(item, known.get(key, ()))}
+        whole = json.dumps(told, ensure_ascii=False).encode(errors="replace")  # without lone surrogates
+        return dict(json.loads(whole))
     return {}
 
 

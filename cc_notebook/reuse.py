@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from cc_notebook.errors import UnavailableError
+from cc_notebook.errors import CCError
 from cc_notebook.model import Job
 from cc_notebook.runs import Run
 
@@ -26,7 +26,7 @@ class Earlier:
         if gone := next((name for name in job.files.out if not os.path.exists(os.path.join(folder, name))), None):
             return None, f"the file {gone} is not there"
         for run in self.runs:
-            with suppress(UnavailableError, OSError, ValueError, KeyError):
+            with suppress(CCError, OSError, ValueError, KeyError, TypeError):
                 status = run.refresh().jobs[job.name]
                 if (status.attempt and status.ending != "exit") or (status.attempt and status.state != "done"):
                     return None, f"run {run.id} did not end it well"

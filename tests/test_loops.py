@@ -578,3 +578,26 @@ def test_results_keep_every_column(folder, cc):
     ] * 3
     files = [row["file"] for row in rows]
     assert len(set(files)) == 3 and all((folder / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        ("{exec: x, params: {n: '{p.rows}'}, after: p}", "{p.rows} has no value"),
+        ("{exec: x, when: '[10**90 * 10**90][0] > 1'}", ""),
+        ("{script: odd.sh}", ""),
+        ("{exec: 'true', foreach: {n: [\"a\\0b\"]}}", ""),
+    ],
+)
+def test_a_job_fails_alone(folder, node, told):
+    """Whatever is wrong with one job, its run goes on to its end and the others are done."""
+    write(folder, "odd.sh", "#!/bin/sh 'x\ntrue\n")
+    run = flow_of(folder, f"p: {{exec: 'true'}}\na: {node}\nb: {{exec: 'true', after: p}}").run().wait()
+    assert run.refresh().ended and states(run)["b"] == "done" and told in run.status("a")["reason"]
+
+
+def test_a_long_add_yaml_is_refused(folder):
+    """A file that may have been cut on its way is not taken for a whole one."""
+    write(folder, "a.sh", 'head -c 300000 /dev/zero | tr "\\0" "#" > "$CC_JOB_DIR/add.yaml"\n')
+    run = flow_of(folder, "a: {script: a.sh}").run().wait()
+    assert run.state == "failed" and "262,144 bytes or more" in run.status("a")["reason"]

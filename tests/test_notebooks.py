@@ -256,3 +256,12 @@ def test_a_venv_that_is_not_there_is_told(folder):
     run = workflow(a={"script": "n.ipynb", "venv": "no/env"}, b={"script": "s.py", "venv": "./no"}).run().wait(60)
     assert "the venv 'no/env' is not there" in run.status("a")["reason"]
     assert run.state == "failed" and run.status("b")["state"] == "failed"
+
+
+def test_a_corrected_notebook_is_what_runs_again(folder):
+    """After a failure the executed copy lies beside the workflow; a retry takes the notebook itself, as it is now."""
+    notebook(folder, "a.ipynb", "1 / 0")
+    run = workflow(a={"script": "a.ipynb", "isolated": True}).run().wait(60)
+    assert run.state == "failed" and list(folder.glob("w-runs/*/a.ipynb"))
+    notebook(folder, "a.ipynb", "print('mended')")
+    assert run.retry().wait(60).state == "done" and "mended" in run.log("a")

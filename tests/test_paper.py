@@ -120,7 +120,12 @@ def test_files_travel_whole(folder, tmp_path, cc):
     data = bytes(range(256)) * 1000
     with sshd(tmp_path / "sshd") as config:
         (folder / "data.bin").write_bytes(data)
-        write(folder, "make.sh", "cp data.bin made.bin; echo told; mkdir -p sub; echo x > 'sub/a b.txt'\n")
+        (folder / "lines.csv").write_bytes(b"a\r\nb\r\n")
+        write(
+            folder,
+            "make.sh",
+            "cp lines.csv lines.bin; cp data.bin made.bin; echo told; mkdir -p sub; echo x > 'sub/a b.txt'\n",
+        )
         write(folder, "use.sh", 'cmp made.bin other.bin && echo same\necho "# cloudmesh progress=50 ok=1"\n')
         write(
             folder,
@@ -131,9 +136,11 @@ workflow:
     box: {{ssh_config: {config}, address: box, workdir: {tmp_path}/remote}}
     two: {{ssh_config: {config}, address: box, workdir: {tmp_path}/second}}
   nodes:
-    make: {{script: make.sh, kind: ssh, host: box, files: {{in: [data.bin], out: ["*.bin", "sub/a b.txt"]}}}}
+    make: {{script: make.sh, kind: ssh, host: box, files: {{in: [data.bin, lines.csv], out: ["*.bin", "sub/a b.txt"]}}}}
     copy: {{exec: 'cp made.bin other.bin', kind: ssh, host: two, files: {{in: [made.bin]}}}}
     use: {{script: use.sh, kind: ssh, host: two}}
+    page: {{exec: 'printf "# cloudmesh progress=5 x=1\\fcc-names state.exit.0\\n"; exit 3', kind: ssh, host: box}}
+    up: {{exec: 'true', kind: ssh, host: box, files: {{out: ["../x"]}}}}
     gone: {{exec: 'true', kind: ssh, host: box, files: {{out: [nothing.csv]}}}}
   dependencies: ["make, copy, use"]
 """,
@@ -143,6 +150,8 @@ workflow:
         results = folder / "w-runs" / told["run"]
         assert told["jobs"]["use"]["outputs"] == {"ok": 1}, told["jobs"]
         assert (results / "made.bin").read_bytes() == data and (results / "sub" / "a b.txt").read_text() == "x\n"
+        assert (results / "lines.bin").read_bytes() == b"a\r\nb\r\n"
+        assert told["jobs"]["page"]["code"] == 3 and "lies outside" in told["jobs"]["up"]["reason"]
         assert told["jobs"]["gone"]["state"] == "failed"
         assert "the file nothing.csv of 'files: out' is not there" in told["jobs"]["gone"]["reason"]
         assert cc("logs", "last", "make").stdout == "told\n" and cc("logs", "last", "use", "--tail", "5").stdout

@@ -136,7 +136,7 @@ class Log:
     def final(self) -> protocol.Report:
         """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
         last = protocol.Report()
-        lines = _text(f"{self.folder}/outputs").splitlines()
+        lines = _text(f"{self.folder}/outputs").rstrip("\n").split("\n")
         whole = lines[-1:] == ["# end"]
         if whole:
             last = protocol.report(lines)

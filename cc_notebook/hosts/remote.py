@@ -3,6 +3,7 @@
 The script starts, cancels and looks; all of it may be done twice, so an answer that was lost does no harm.
 """
 
+import errno
 import hashlib
 import os
 import queue
@@ -27,6 +28,8 @@ TIMEOUT = 30.0  # seconds until an answer counts as lost
 RESTART = 3.0  # seconds until a wrapper that did not claim its attempt is started again
 GRACE = 5.0  # seconds between TERM and KILL
 EMBEDDED = 65536  # bytes of a file that travels within the script
+TRIES = 5  # times that a file may arrive otherwise than it left
+WAIT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors here that may pass
 BACK_OFF = (0.05, 2.0)  # seconds between two looks while nothing changes, first and last
 
 
@@ -55,7 +58,7 @@ class RemoteHost:
         self._bell, self._ring = os.pipe()
         self._wake, self._closed, self._busy = threading.Event(), False, 0
         os.set_blocking(self._bell, False)
-        self._travels: queue.SimpleQueue[tuple[Attempt, Observation]] = queue.SimpleQueue()
+        self._travels: queue.SimpleQueue[tuple[Attempt, Observation, int]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=f"host {run}", daemon=True).start()
         threading.Thread(target=self._bring, name=f"files of {run}", daemon=True).start()
 
@@ -128,8 +131,11 @@ class RemoteHost:
             while not self._inbox.empty():
                 self._inbox.get()()
                 pause = BACK_OFF[0]
-            if self._live and self._round_trip():
-                pause = BACK_OFF[0]
+            try:
+                if self._live and self._round_trip():
+                    pause = BACK_OFF[0]
+            except Exception as error:  # the thread must live: jobs would hang without a word
+                self._say(f"{type(error).__name__}: {error}")
             self._wake.wait(pause if self._live else None)
             pause = min(pause * 1.5, BACK_OFF[1])
         self.transport.close()
@@ -143,7 +149,7 @@ class RemoteHost:
                     travel.send(self.transport, source, f"{self._run_dir}/inputs/{digest}")
                     self._sent.add(digest)
             answer = self.transport.run(self._script(lives), TIMEOUT)
-            if "cc-end" not in answer.out.splitlines()[-1:]:
+            if "cc-end" not in answer.out.split("\n")[-2:]:
                 last = (answer.err.strip().splitlines() or ["no answer"])[-1]
                 raise UnavailableError(f"the machine's answer is not whole (exit code {answer.code}): {last}")
         except (UnavailableError, OSError) as error:  # also a file that cannot be read here
@@ -152,7 +158,7 @@ class RemoteHost:
                 live.again = 0.0
             return False
         self._say("")
-        looks = parse(answer.out.splitlines())
+        looks = parse(answer.out.split("\n"))
         found = [seen for live in lives if (look := looks.get(live.attempt.folder)) for seen in self._see(live, look)]
         for seen in found:
             self._outbox.put(seen)
@@ -187,6 +193,7 @@ class RemoteHost:
         folder, seen = read_folder(look.names, look.claim), Observation(live.attempt.job, live.attempt.number)
         if look.gone or not look.names:
             if live.launch and look.gone != "cc-lost" and not live.cancelled:
+                self._sent.clear()  # perhaps somebody has removed what was there
                 return []
             ending, why = ("cancelled", "") if live.cancelled else ("lost", "its folder is gone")
             return self._over(live, replace(seen, ending=ending, reason=why))
@@ -219,24 +226,27 @@ class RemoteHost:
         del self._live[attempt.folder]
         good = seen.ending == "exit" and seen.code == 0
         if self.results and ((attempt.out and good) or (attempt.notebook and seen.ending == "exit")):
-            self._travels.put((attempt if good else replace(attempt, out=()), seen))
+            self._travels.put((attempt if good else replace(attempt, out=()), seen, 0))
             return []  # the end is told when its files are here
         return [seen]
 
     def _bring(self) -> None:
         """The thread of the files that come back: an end is told after them, however often the line is cut."""
         while not self._closed:
-            attempt, seen = self._travels.get()
+            attempt, seen, tries = self._travels.get()
             try:
                 assert self.results
                 travel.bring(self.transport, self._run_dir, attempt, self.results)
             except InputError as error:
                 seen = replace(seen, code=None, ending="files", reason=str(error))
-            except (UnavailableError, OSError) as error:
-                self._say(str(error), "files")
-                self._travels.put((attempt, seen))
-                time.sleep(BACK_OFF[1])
-                continue
+            except Exception as error:  # the line, and a full disk, may be better later
+                line = isinstance(error, UnavailableError) or getattr(error, "errno", 0) in WAIT
+                if line and tries < TRIES:
+                    self._say(str(error), "files")
+                    self._travels.put((attempt, seen, tries + isinstance(error, travel.Cut)))
+                    time.sleep(BACK_OFF[1])
+                    continue
+                seen = replace(seen, code=None, ending="files", reason=f"its files cannot be brought: {error}")
             self._say("", "files")
             self._outbox.put(seen)
             os.write(self._ring, b"!")
@@ -269,7 +279,7 @@ def _start(launch: Launch, folder: str) -> str:
         if source in sent:
             steps.append(f'cp "$cc_run"/inputs/{sent[source]} {target}.part && mv {target}.part {target}')
         else:
-            steps.append(_file(target, Path(source).read_text(encoding="utf-8", errors="surrogateescape")))
+            steps.append(_file(target, Path(source).read_bytes().decode(errors="surrogateescape")))
     make = " &&\n".join([*steps, f"cc_made {folder}"])  # on a full disk nothing of it counts
     start = f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{\n{direct.submit(launch.attempt.token)}\n}}'
     return f"if cc_begin {folder}; then\n{{ {make}\n}} || cc_undo {folder}\nfi\n{start}"

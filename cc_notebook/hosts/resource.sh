@@ -97,7 +97,7 @@ cc_look() {
     echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
   if [ -n "$cc_done" ] && [ -e error.json ]; then
-    printf "cc-error %s\n" "$(head -c 262144 error.json)"
+    printf "cc-error %s\n" "$(head -c 262144 error.json | tr '\n' ' ')"
   fi
   if [ -n "$cc_done" ] && [ -f add.yaml ]; then
     head -c 262144 add.yaml | sed 's/^/+/'

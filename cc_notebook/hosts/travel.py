@@ -16,6 +16,14 @@ from cc_notebook.errors import InputError, UnavailableError
 from cc_notebook.hosts.base import Attempt, shown_name
 from cc_notebook.hosts.transport import Transport
 
+
+class Cut(UnavailableError):
+    """A file did not arrive as it left."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} could not be brought whole")
+
+
 HASH = "{ sha256sum 2> /dev/null || shasum -a 256; }"  # of the standard input, on Linux and on macOS
 TIMEOUT = 30.0  # seconds for an answer
 LONG = 3600.0  # seconds for a file
@@ -39,9 +47,9 @@ def send(line: Transport, source: str, target: str) -> None:
     """Send a file to the path that the sh text `target` stands for."""
     told = _digest(Path(source))
     with open(source, "rb") as file:
-        step = f'mkdir -p "$(dirname {target})" && cat > {target}.part && {HASH} < {target}.part'
+        step = f'umask 077; mkdir -p "$(dirname {target})" && cat > {target}.part && {HASH} < {target}.part'
         seen = line.put(step, file, LONG)
-    if seen.out[:64] != told:
+    if _hash_in(seen.out) != told:
         raise UnavailableError(f"{source} did not arrive whole: {seen.err.strip()[-200:]}")
     line.run(f"mv {target}.part {target}\n", TIMEOUT)
 
@@ -57,17 +65,17 @@ def read(line: Transport, path: str, start: int, limit: int) -> bytes:
 
 def _fetch(line: Transport, path: str, target: Path) -> None:
     told = line.run(f"[ -f {path} ] && {HASH} < {path} && echo whole || echo gone\n", LONG).out
-    if "whole" not in told:
-        raise InputError(f"the file {PurePosixPath(path).name} is not there") if "gone" in told else _cut(path)
-    if target.is_file() and _digest(target) == told[:64]:
+    if "whole" not in told.split():
+        raise InputError(f"the file {PurePosixPath(path).name} is not there") if "gone" in told else Cut(path)
+    if target.is_file() and _digest(target) == _hash_in(told):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
         with open(part, "wb") as file:
             line.get(f"cat {path}\n", file, LONG)
-        if _digest(part) != told[:64]:
-            raise _cut(path)
+        if _digest(part) != _hash_in(told):
+            raise Cut(path)
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
@@ -78,17 +86,20 @@ def _expand(line: Transport, folder: str, patterns: tuple[str, ...]) -> Iterator
     for pattern in patterns:
         words = "".join(part if part in "*?" else shlex.quote(part) for part in re.split(r"([*?])", pattern) if part)
         step = f'cd {folder} && for f in {words}; do [ -f "$f" ] && printf "|%s\\n" "$f"; done; echo whole\n'
-        lines = line.run(step, TIMEOUT).out.splitlines()
+        lines = line.run(step, TIMEOUT).out.split("\n")
         if "whole" not in lines:
-            raise _cut(pattern)
+            raise Cut(pattern)
         names = [text[1:] for text in lines if text.startswith("|")]
         if not names:
             raise InputError(f"the file {pattern} of 'files: out' is not there")
+        if odd := next((name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts), None):
+            raise InputError(f"'{odd}' lies outside of the job's folder: it cannot be brought")
         yield from names
 
 
-def _cut(path: str) -> UnavailableError:
-    return UnavailableError(f"{path} could not be brought whole")
+def _hash_in(text: str) -> str:
+    """The hash that was printed; a banner may stand before it."""
+    return next(iter(re.findall(r"^[0-9a-f]{64}\b", text, re.MULTILINE)[-1:]), "")
 
 
 def _digest(path: Path) -> str:
