@@ -66,6 +66,8 @@ if __name__ == "cc_notebook":  # we are the copy: find the installed package beh
 
         if name in ("Workflow", "Run") and "__path__" in globals():
             return getattr(import_module("cc_notebook.workflow"), name)
+        if name == "__version__":
+            return import_module("importlib.metadata").version("cc-notebook")
         raise AttributeError(
             f"cc_notebook: no {name!r} here; only params() and progress() work where the package is not installed"
         )

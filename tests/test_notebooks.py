@@ -265,3 +265,35 @@ def test_a_corrected_notebook_is_what_runs_again(folder):
     assert run.state == "failed" and list(folder.glob("w-runs/*/a.ipynb"))
     notebook(folder, "a.ipynb", "print('mended')")
     assert run.retry().wait(60).state == "done" and "mended" in run.log("a")
+
+
+def test_grading_a_class(folder, cc):
+    """A loop over homework: one that kills its kernel and one that never ends do not disturb the others."""
+    students = dict.fromkeys(("ann", "bob", "eve", "zoe"), "print('# cloudmesh progress=50 points=7')")
+    students |= {"joe": "import os; os._exit(1)", "kim": "while True: pass", "lea": "1 / 0"}
+    for name, cell in students.items():
+        (folder / "submissions" / name).mkdir(parents=True)
+        notebook(folder / "submissions" / name, "homework.ipynb", "first = 1", cell)
+    write(
+        folder,
+        "grade.yaml",
+        """\
+workflow:
+  nodes:
+    grade: {script: "{homework}", foreach: {homework: "submissions/*/homework.ipynb"}, isolated: true, cell_timeout: 3}
+    table: {exec: 'jupyter cc results "$CC_RUN" grade --csv > grades.csv', after: grade, trigger: all_done}
+""",
+    )
+    assert cc("run", "grade.yaml").returncode == 1
+    rows = json.loads(cc("results", "last", "grade", "--json").stdout)
+    found = {row["homework"].split("/")[1]: (row["state"], row["cell"], row["error"].split(":")[:2]) for row in rows}
+    good = ("done", "", [""])
+    assert found == dict.fromkeys(("ann", "bob", "eve", "zoe"), good) | {
+        "joe": ("failed", 2, ["cell 2", " DeadKernel"]),
+        "kim": ("failed", 2, ["cell 2", " CellTimeout"]),
+        "lea": ("failed", 2, ["cell 2", " ZeroDivisionError"]),
+    }
+    assert all((folder / row["file"]).is_file() for row in rows) and rows[0]["points"] == 7
+    assert (
+        (folder / "grades.csv").read_text().splitlines()[0].startswith("job,homework,state,points,time,cell,error,file")
+    )
