@@ -94,8 +94,11 @@ class Kernel(AsyncKernelClient):
         """See KernelManager."""
         return self
 
-    async def start_channels(self, **channels: Any) -> None:  # type: ignore[override]  # nbclient awaits it
-        """See KernelClient."""
+    def start_channels(self, *channels: Any, **named: Any) -> Any:
+        """See KernelClient; nbclient awaits what is given back."""
+        return self._open()
+
+    async def _open(self) -> None:
         request = self.request(f"{self.path}/channels?session_id={self.session.session}", START)
         request.url = f"ws{request.url.removeprefix('http')}"
         self.line = await websocket_connect(request, max_message_size=LARGEST)

@@ -8,9 +8,9 @@ import hashlib
 import itertools
 import posixpath
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from cc_notebook import graph, template
 from cc_notebook.errors import InputError, clean
@@ -33,9 +33,11 @@ class Scope:
     prefix: str = ""
     base: str = ""  # the name as it is written, by which the job's own outputs are known
 
-    def names(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What an expression or braces may name, given the outputs by local name."""
-        return ChainMap(dict(self.item), dict(self.params), {"params": self.params, "jobs": outputs}, outputs)  # type: ignore[arg-type]
+    def names(self, outputs: Mapping[str, Any], more: Item | None = None) -> Mapping[str, Any]:
+        """What an expression or braces may name, given the outputs by local name, and `more` before all of it."""
+        words = {"params": self.params, "jobs": outputs}
+        only_read = cast(MutableMapping[str, Any], outputs)  # a ChainMap writes into its first map alone
+        return ChainMap({**self.item, **(more or {})}, dict(self.params), words, only_read)
 
 
 class Flow:

@@ -1,7 +1,7 @@
 """What groups and conditions decide from outputs and params: a group's items and end, and whether a job is wanted."""
 
 import itertools
-from collections import ChainMap, Counter
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -187,7 +187,6 @@ def _rendered(name: str, value: Any, values: Mapping[str, Any]) -> Any:
 def _evaluate(flow: Flow, statuses: Statuses, name: str, word: str, text: str) -> tuple[object, str]:
     try:
         number = {"iteration": len(flow.members.get(name, ()))} if word == "until" else {}
-        names = flow.scope(name).names(Outputs(flow, statuses, name))
-        return expressions.evaluate(text, ChainMap(number, names))  # type: ignore[arg-type]
+        return expressions.evaluate(text, flow.scope(name).names(Outputs(flow, statuses, name), number))
     except expressions.ExpressionError as error:
         raise InputError(f"job '{name}': {word} '{text}': {error}") from None

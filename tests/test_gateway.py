@@ -119,7 +119,7 @@ def test_cancel_leaves_no_kernel(folder, server):
 def test_a_server_that_goes_away(folder, server, gone, told, every):
     """A server that stops answering, or ends the kernel for somebody, is told in time; if it wakes, none is left."""
     if gone == signal.SIGSTOP and every > 1:
-        pytest.skip("half a minute of silence: a part of make test-all")
+        pytest.skip("a long cut of half a minute: make test-all has it")
     url, process = server
     notebook(folder, "n.ipynb", "print('begins')", "import time; time.sleep(1000)")
     run = workflow(a=job(url)).run()

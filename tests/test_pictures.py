@@ -65,7 +65,10 @@ def test_a_layout_is_made_anew_where_it_must_be(folder, store):
     flow.add_job("a", exec="true", label="{name} {out}")
     flow.add_job("b", exec="true")
     run = RunState(flow.model())
-    kept = lambda: len(list((store / "pictures").iterdir()))  # noqa: E731
+
+    def kept():
+        return len(list((store / "pictures").iterdir()))
+
     picture.svg(flow.model(), run)
     assert kept() == 1
     for number, out in enumerate(["x" * 40, "y" * 41, "one\ntwo"], 2):
@@ -266,7 +269,10 @@ def test_report_in_a_browser(failed, browser, scheme, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert "Cell 2 of 3" in page.locator(".fault").first.inner_text()
     assert page.locator(".bar").count() == 4 and "attempt 2" in page.locator(".told").first.inner_text()
-    names = lambda: page.locator("td.name").all_inner_texts()  # noqa: E731
+
+    def names():
+        return page.locator("td.name").all_inner_texts()
+
     before = names()
     page.get_by_role("button", name="Job", exact=True).focus()
     page.keyboard.press("Enter")

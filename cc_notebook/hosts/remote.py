@@ -56,7 +56,7 @@ class RemoteHost:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Observation] = queue.SimpleQueue()
         self._bell, self._ring = os.pipe()
-        self._wake, self._closed, self._busy = threading.Event(), False, 0
+        self._wake, self._closed, self._busy = threading.Event(), threading.Event(), 0
         os.set_blocking(self._bell, False)
         self._travels: queue.SimpleQueue[tuple[Attempt, Observation, int]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=f"host {run}", daemon=True).start()
@@ -114,7 +114,7 @@ class RemoteHost:
 
     def close(self) -> None:
         """See Host.close. A worker that hangs in a call is left behind with its connection."""
-        self._closed = True
+        self._closed.set()
         self._wake.set()
 
     def _tell(self, lives: list[_Live]) -> None:
@@ -126,7 +126,7 @@ class RemoteHost:
 
     def _work(self) -> None:
         pause = BACK_OFF[0]
-        while not self._closed:
+        while not self._closed.is_set():
             self._wake.clear()
             while not self._inbox.empty():
                 self._inbox.get()()
@@ -232,7 +232,7 @@ class RemoteHost:
 
     def _bring(self) -> None:
         """The thread of the files that come back: an end is told after them, however often the line is cut."""
-        while not self._closed:
+        while not self._closed.is_set():
             attempt, seen, tries = self._travels.get()
             try:
                 assert self.results
@@ -244,7 +244,7 @@ class RemoteHost:
                 if line and tries < TRIES:
                     self._say(str(error), "files")
                     self._travels.put((attempt, seen, tries + isinstance(error, travel.Cut)))
-                    time.sleep(BACK_OFF[1])
+                    self._closed.wait(BACK_OFF[1])
                     continue
                 seen = replace(seen, code=None, ending="files", reason=f"its files cannot be brought: {error}")
             self._say("", "files")
