@@ -36,8 +36,8 @@ def prepare(
         raise InputError(f"the script '{job.script}' cannot be read: {error.strerror}") from None
     if job.script and not job.script.endswith(SUFFIXES):
         raise InputError(f"job '{job.name}': '{job.script}' is no {', '.join(SUFFIXES)} file")
-    venv_is_folder = "/" in (job.venv or "") or os.path.isdir(os.path.join(folder, job.venv or ""))
-    if local and venv_is_folder and not os.path.isdir(os.path.join(folder, os.path.expanduser(job.venv or ""))):
+    venv_is_folder = not job.venv or "/" in job.venv or os.path.isdir(os.path.join(folder, job.venv))
+    if local and job.venv and venv_is_folder and not os.path.isdir(os.path.join(folder, os.path.expanduser(job.venv))):
         raise InputError(f"job '{job.name}': the venv '{job.venv}' is not there")
     around = payload.Surroundings(
         run=spec.run,

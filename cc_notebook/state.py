@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Literal, cast
 
 from cc_notebook.errors import BugError
@@ -46,11 +47,12 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their default, ready for JSON."""
-        values = ((name, getattr(self, name)) for name in _FIELDS)
-        return {name: value for name, value in values if value not in (None, "", (), {}) or name == "seq"}
+        values = zip(_FIELDS, _VALUES(self), strict=True)  # once for every line of the journal: it must be quick
+        return {name: value for name, value in values if value or isinstance(value, int)}
 
 
 _FIELDS = tuple(f.name for f in fields(Event))
+_VALUES = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class Folder:
     ending: str = ""
     code: int | None = None
     record: str = ""
+    names: frozenset[str] = frozenset()
 
 
 def read_folder(names: Iterable[str], claim: str | None) -> Folder:
@@ -132,8 +133,9 @@ def read_folder(names: Iterable[str], claim: str | None) -> Folder:
     by_engine = words == ["engine"]
     whole = len(words) == 3 and words[0].isdecimal()
     taken = None if claim is None or by_engine else Claim(int(words[0]), *words[1:]) if whole else Claim()
-    for name in sorted(names):
+    names = frozenset(names)
+    for name in sorted(name for name in names if name.startswith("state.")):
         match = re.fullmatch(r"state\.([a-z]+)(?:\.(\d+))?", name)
         if match and match[1] in ENDINGS:
-            return Folder(taken, by_engine, match[1], int(match[2]) if match[2] else None, name)
-    return Folder(taken, by_engine)
+            return Folder(taken, by_engine, match[1], int(match[2]) if match[2] else None, name, names)
+    return Folder(taken, by_engine, names=names)

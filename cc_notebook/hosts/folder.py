@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ COPIED = {
 }
 CHUNK = 1 << 20  # bytes of one read of a log
 BUDGET = 8 << 20  # bytes of one log read per look
+TOLD = ("outputs", "error.json", "add.yaml")  # what an attempt leaves for its end, beside the log
 MAX_LINES = 10_000  # lines of one look that are looked at
 
 
@@ -36,11 +38,13 @@ def make(folder: str, launch: Launch) -> None:
     if os.path.exists(folder):
         return
     part = f"{folder}.part"
-    if os.path.exists(part):
-        shutil.rmtree(part)
     with suppress(FileExistsError):
         os.mkdir(os.path.dirname(folder), 0o700)
-    os.mkdir(part, 0o700)
+    try:
+        os.mkdir(part, 0o700)
+    except FileExistsError:  # an engine was killed here
+        shutil.rmtree(part)
+        os.mkdir(part, 0o700)
     for name, text in {**launch.files, "room": ""}.items():
         write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():
@@ -86,10 +90,14 @@ def show_log(log: str, results: Path | None, name: str) -> None:
         return
     link = f"{results}/{shown_name(name)}.log"
     with suppress(OSError):
-        results.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # of an earlier attempt
+        try:
+            os.symlink(log, link)
+        except FileNotFoundError:
+            results.mkdir(parents=True)
+            os.symlink(log, link)
+        except FileExistsError:  # of an earlier attempt
             os.unlink(link)
-        os.symlink(log, link)
+            os.symlink(log, link)
 
 
 def _never_waiting(path: str, flags: int) -> int:
@@ -133,15 +141,15 @@ class Log:
                         break
         return protocol.report(lines, self.pattern) if self._offset > before else None
 
-    def final(self) -> protocol.Report:
-        """The last values: from the wrapper's `outputs` file, from the log where that is not whole."""
+    def final(self, names: Container[str]) -> protocol.Report:
+        """The last values in a folder with these files: from the wrapper's `outputs`, from the log if that is torn."""
         last = protocol.Report()
-        lines = _text(f"{self.folder}/outputs").rstrip("\n").split("\n")
+        told = {name: _text(f"{self.folder}/{name}") if name in names else "" for name in TOLD}
+        lines = told["outputs"].rstrip("\n").split("\n")
         whole = lines[-1:] == ["# end"]
         if whole:
             last = protocol.report(lines)
         while (not whole or self.pattern) and (more := self.news()) is not None:
             progressed = more.progress if more.progress is not None else last.progress
             last = protocol.Report(progressed, last.outputs | more.outputs, more.step or last.step)
-        error = protocol.failure(_text(f"{self.folder}/error.json"))
-        return replace(last, error=error, add=_text(f"{self.folder}/add.yaml"))
+        return replace(last, error=protocol.failure(told["error.json"]), add=told["add.yaml"])

@@ -68,7 +68,7 @@ class Live:
             ending="cancelled" if self.cancelled else folder.ending,
             code=folder.code,
             ended=self.time_of(folder.record),
-            report=self.log.final(),
+            report=self.log.final(folder.names),
         )
 
     def time_of(self, name: str) -> float:

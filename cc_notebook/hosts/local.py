@@ -170,7 +170,7 @@ class LocalHost:
             folder = look(live.folder)
         except OSError:
             return self._gone(live, living)
-        if not live.kill_at and os.path.exists(f"{live.folder}/cancel"):  # an earlier engine began it
+        if not live.kill_at and "cancel" in folder.names:  # an earlier engine began it
             self._doom(live, GRACE)
             return []
         if folder.ending:
