@@ -126,8 +126,8 @@ class Engine:
     # ---- requests -----------------------------------------------------------------------------------------------
 
     def _waiting(self) -> list[Path]:
-        found = self.folder / "requests"  # listed at every tick, so without pathlib's objects
-        return sorted(found / name for name in os.listdir(found) if name[0] != ".")
+        found = f"{self.folder}/requests"  # listed at every tick, so without pathlib's objects
+        return sorted(Path(found, name) for name in os.listdir(found) if name[0] != ".")
 
     def _requests(self) -> None:
         with suppress(BlockingIOError):

@@ -35,16 +35,14 @@ def make(folder: str, launch: Launch) -> None:
     Made again, it could lose the claim of a wrapper that has just taken it. `room` is what the wrapper renames to its
     record where the disk has no room for a new file.
     """
-    if os.path.exists(folder):
-        return
     part = f"{folder}.part"
-    with suppress(FileExistsError):
-        os.mkdir(os.path.dirname(folder), 0o700)
     try:
-        os.mkdir(part, 0o700)
-    except FileExistsError:  # an engine was killed here
-        shutil.rmtree(part)
-        os.mkdir(part, 0o700)
+        os.mkdir(os.path.dirname(folder), 0o700)
+    except FileExistsError:  # of an earlier attempt, or of an engine that was killed in the middle of this one
+        if os.path.exists(folder):
+            return
+        shutil.rmtree(part, ignore_errors=True)
+    os.mkdir(part, 0o700)
     for name, text in {**launch.files, "room": ""}.items():
         write(f"{part}/{name}", text)
     for source, name in launch.inputs.items():

@@ -203,7 +203,7 @@ class LocalHost:
 
     def _claimed(self, live: Live, claim: Claim, process_ended: bool, living: procs.Living) -> list[Observation]:
         if not claim.pid and not live.kill_at:  # made a moment ago, or the disk was full
-            return self._bereft(live, claim)
+            return [] if live.child and not process_ended else self._bereft(live, claim)
         found: list[Observation] = []
         if live.claim is None or (live.pidfd < 0 and not live.kill_at):
             live.claim = claim
