@@ -331,9 +331,7 @@ class Engine:
     def _prepare(self, name: str, number: int) -> Launch:
         flow, known = self.state.flow, loops.Outputs(self.state.flow, self.state.jobs, name)
         scope = flow.scope(name)
-        parents = (parent[len(scope.prefix) :] for parent in flow.parents[flow.origin(name)])
-        named = {*parents, *payload.jobs_named(self.jobs[name])}
-        outputs = {other: known[other] for other in named if known.get(other)}
+        outputs = {other: known[other] for other in payload.jobs_named(self.jobs[name]) if known.get(other)}
         jobs = self.state.jobs
         before = [f"{other} {mark}{' skipped' * (jobs[other].state == 'skipped')}" for other, mark in flow.before(name)]
         return prepare(self.spec, self.jobs[name], number, scope, outputs, before)

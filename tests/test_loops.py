@@ -159,6 +159,23 @@ def test_a_workflow_as_one_node(folder):
     assert "per-gpu[gpu=a]/b#2" in states(run) and run.outputs("per-gpu[gpu=v]") == {"score": "v7"}
 
 
+def test_an_attempt_carries_only_the_outputs_that_it_names(folder):
+    """Of two sweeps, one after the other, no member of the second carries the outputs of all members of the first."""
+    flow = flow_of(
+        folder,
+        f"""
+        first: {{exec: '{SAY.format("loss=1")}', foreach: {{x: [1, 2]}}}}
+        second: {{exec: 'true', foreach: {{x: [1, 2]}}}}
+        third: {{exec: 'echo $LOSS', env: {{LOSS: "{{first.loss}}"}}}}
+        """,
+        "first, second, third",
+    )
+    run = flow.run().wait()
+    specs = {name: run.log_path(name).with_name("spec.json").read_text() for name in ("second[x=1]", "third")}
+    used = {name: json.loads(text)["outputs"] for name, text in specs.items()}
+    assert used == {"second[x=1]": {}, "third": {"first": {"loss": [1, 1]}}}
+
+
 def test_a_failed_member_does_not_disturb_the_rest(folder):
     """Of 30 members one dies and one never ends: the others are done, the group says which failed, and why."""
     write(folder, "job.sh", "case $N in 7) kill -9 $$;; 9) sleep 1000;; esac\n" + SAY.format("n=$N"))
