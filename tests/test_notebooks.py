@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from conftest import ended, until, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -153,6 +155,60 @@ def test_cancel_leaves_no_kernel(folder):
     run.cancel().wait(60)
     assert run.state == "cancelled" and len(pids) == 3
     assert all(ended(pid) for pid in pids)
+
+
+def family(folder, *names):
+    """Notebooks that tell who runs them, and wait for a file `go`: their process, its parent, its limit of memory."""
+    look = (
+        "import os, resource, time\nup = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
+    )
+    tell = f"{look}\nlimit = resource.getrlimit(resource.RLIMIT_AS)[0]\nwho = f'{{os.getppid()}} {{up}} {{limit}}'"
+    for name in names:
+        wait = "while not os.path.exists('go'): time.sleep(0.02)"
+        notebook(folder, f"{name}.ipynb", f"{tell}\nopen('{name}.who', 'w').write(who)", wait)
+    return lambda: [[int(word) for word in (folder / f"{name}.who").read_text().split()] for name in names]
+
+
+def test_notebooks_share_what_was_imported_and_nothing_else(folder):
+    """Each has a process of its own, forked by one parent, with the limits of its job; the parent goes with the run."""
+    who = family(folder, "a", "b")
+    (folder / "go").touch()
+    flow = workflow(a={"script": "a.ipynb", "resources": {"memory": "3G"}}, b={"script": "b.ipynb"})
+    run = flow.run().wait(60)
+    (child, parent, memory), (other, same, free) = who()
+    assert run.state == "done" and child != other and parent == same and memory == 3 << 30 and free != memory
+    until(lambda: all(map(ended, (parent, child, other))))
+
+
+def test_a_notebook_outlives_the_engine_and_its_parent(folder):
+    """Killed engines and parents take no notebook with them; the next engine's notebooks have a parent again."""
+    who = family(folder, "a", "b")
+    flow = workflow(a={"script": "a.ipynb"}, b={"script": "b.ipynb", "after": "a"})
+    run = flow.run()
+    until((folder / "a.who").exists)
+    engine = int(next(event.native_id for event in run.events() if event.type == "engine"))
+    os.kill(engine, signal.SIGKILL)
+    parent = int((folder / "a.who").read_text().split()[1])
+    until(lambda: ended(engine) and ended(parent))
+    (folder / "go").touch()
+    assert run.resume().wait(60).state == "done" and run.status("a")["attempt"] == 1
+    assert who()[1][1] != parent and who()[0][1] == parent
+
+
+def test_a_notebook_whose_process_is_killed(folder):
+    """Whether its own process or the job's is killed, a notebook has failed by signal 9, and no kernel is left."""
+    who = family(folder, "a", "b")
+    run = workflow(a={"script": "a.ipynb"}, b={"script": "b.ipynb"}).run()
+    until(lambda: len(list(folder.glob("*.who"))) == 2 and all(len(found) == 3 for found in who()))
+    children = [psutil.Process(found[0]) for found in who()]
+    kernels = [kernel.pid for child in children for kernel in child.children()]
+    found = psutil.process_iter(["cmdline", "cwd"])
+    (job,) = [p.pid for p in found if p.info["cwd"] == str(folder) and (p.info["cmdline"] or [])[2:] == ["./b.ipynb"]]
+    os.kill(children[0].pid, signal.SIGKILL)
+    os.kill(job, signal.SIGKILL)
+    assert run.wait(60).state == "failed" and len(kernels) == 2
+    assert [run.status(name)["reason"] for name in "ab"] == ["signal 9 (perhaps out of memory)"] * 2
+    until(lambda: all(map(ended, [*kernels, children[1].pid])))
 
 
 def test_three_at_once_do_not_see_each_other(tmp_path, monkeypatch):

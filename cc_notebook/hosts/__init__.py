@@ -49,7 +49,8 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job) -> Host:
     most = spec.max_parallel or spec.workflow.max_parallel
     if job.kind == "local":
         env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
-        return LocalHost(folder, folder.parent.parent / "slots", most or os.cpu_count() or 1, env, Path(results(spec)))
+        slots, most = folder.parent.parent / "slots", most or os.cpu_count() or 1
+        return LocalHost(folder, slots, most, env, Path(results(spec)), spec.python)
     host = settings(spec, job)
     return RemoteHost(line_to(spec, job), host.workdir, spec.run, most or host.max_parallel or 8, Path(results(spec)))
 

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent
 COPIED = {
     "stub/cc_notebook.py": "report.py",
     "notebook.py": "notebook.py",
+    "warm.py": "warm.py",
     "gateway.py": "gateway.py",
     "wrapper.sh": "hosts/wrapper.sh",
 }

@@ -17,6 +17,7 @@ from cc_notebook.hosts import procs
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation
 from cc_notebook.hosts.folder import look, make, show_log, take_claim
 from cc_notebook.hosts.live import Live
+from cc_notebook.hosts.parent import Parent
 from cc_notebook.hosts.slots import Slots
 
 SOON, LATER = 0.05, 0.5  # seconds between looks: while something starts or is cancelled; for progress
@@ -24,18 +25,22 @@ GRACE = 5.0  # seconds between TERM and KILL
 LAUNCHES = 3  # how often a wrapper may end without a claim
 DISK_FULL = 75  # the exit code of one that had no room for it
 
+Env = Mapping[str, str]
 Left = Mapping[str, procs.Living]  # token → living processes
 
 
 class LocalHost:
     """Runs attempts below `run_dir`; at most `limit` at a time, counted over all runs that share the folder `slots`."""
 
-    def __init__(self, run_dir: Path, slots: Path, limit: int, env: Mapping[str, str], results: Path | None) -> None:
+    def __init__(
+        self, run_dir: Path, slots: Path, limit: int, env: Env, results: Path | None, python: str = "python3"
+    ) -> None:
         self.run_dir, self.slots, self.results = run_dir, Slots(slots, limit), results
         self.trouble, self.shell = "", shutil.which("sh") or "sh"  # looked for once, not for every job
         os.umask(mask := os.umask(0o077))
         env = {**env, "CC_UMASK": f"{mask:04o}"}  # the job's; the wrapper's own files are for their owner alone
         self.env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
+        self._parent = Parent(run_dir, python, self.env)
         self._live: dict[tuple[str, int], Live] = {}
         self._by_fd: dict[int, Live] = {}
         self._epoll = select.epoll()
@@ -59,6 +64,8 @@ class LocalHost:
             live = Live(launch.attempt, f"{self.run_dir}/{launch.attempt.folder}")
             try:
                 make(live.folder, launch)
+                if launch.attempt.notebook:
+                    self._parent.start()
                 self._spawn(live)
                 show_log(f"{live.folder}/log", self.results, launch.attempt.job)
             except OSError as error:
@@ -114,6 +121,7 @@ class LocalHost:
         for live in list(self._live.values()):
             self._forget(live)
         self._epoll.close()
+        self._parent.close()
 
     def _look_within(self, delay: float) -> None:
         self._next = min(self._next, time.monotonic() + delay)
