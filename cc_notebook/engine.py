@@ -26,7 +26,7 @@ from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
 from cc_notebook.launching import glob, prepare, scheduler
-from cc_notebook.model import Job, Workflow
+from cc_notebook.model import Job
 from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
@@ -156,8 +156,8 @@ class Engine:
         """The event with the jobs that a YAML text adds to the run. Raises InputError."""
         again = event.type != "add"
         nodes, edges = added(self.state, text, file, place(Path(self.spec.folder)), again)
-        for name, node in nodes.items():
-            hosts.supported(Workflow(jobs={name: Job.model_validate(node | {"name": name})}))
+        jobs = {name: Job.model_validate(node | {"name": name}) for name, node in nodes.items()}
+        hosts.supported(self.spec.workflow.model_copy(update={"jobs": jobs, "subs": {}}))
         return replace(event, nodes=nodes, edges=edges)
 
     def _cancel(self, names: Sequence[str]) -> None:

@@ -256,6 +256,8 @@ class Host(_Part):
     python: str = "python3"
     max_parallel: int | None = Field(None, ge=1)
     ssh_config: str | None = None
+    transport: str = "openssh"
+    queue: str = "direct"
 
 
 def _or_nothing(kind: Any) -> Any:

@@ -289,12 +289,12 @@ class Workflow:
             functions.check(argument, value.params[key])
         value = select(value, from_, [only] if isinstance(only, str) else only)
         value = in_order(value, order) if sequential or order else value
-        hosts.supported(value)
         launching.scheduler(value.scheduler, str(self.folder))
         taken = {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         if value.subs or any(job.kind != "local" for job in value.jobs.values()):
             value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
+        hosts.supported(value)
         for run in () if new else runs.unfinished(self._runs()):
             if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)

@@ -23,8 +23,9 @@ from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.base import Launch, Observation
 from cc_notebook.hosts.local import LocalHost
 from cc_notebook.hosts.remote import RemoteHost
-from cc_notebook.hosts.transport import Command, openssh
-from cc_notebook.model import Job
+from cc_notebook.hosts.transport import program
+from cc_notebook.model import Host, Job
+from cc_notebook.transports import openssh
 
 RUN = "w-20260101-000000-abcd"
 
@@ -33,7 +34,7 @@ class Fake:
     """A line to this machine, by sh, that misbehaves as it is told."""
 
     def __init__(self, mood="good", seed=0):
-        self.line, self.mood, self.chance, self.calls = Command(["sh"]), mood, random.Random(seed), 0
+        self.line, self.mood, self.chance, self.calls = program(["sh"]), mood, random.Random(seed), 0
 
     def run(self, script, timeout):
         """Run the script; or not, or without its answer."""
@@ -78,7 +79,7 @@ def make_host(request, tmp_path):
             shutil.copy(base / "hosts" / "wrapper.sh", home / RUN / "wrapper.sh")
             host = LocalHost(home / RUN, tmp_path / "slots", 4, dict(os.environ), None)
         elif request.param == "ssh":
-            host = RemoteHost(openssh("box", "", None, str(config)), str(home), RUN, 4)
+            host = RemoteHost(openssh.connect("box", "", Host(ssh_config=str(config))), str(home), RUN, 4)
         else:
             host = RemoteHost(Fake(request.param, seed=len(made)), str(home), RUN, 4)
         made.append(host)

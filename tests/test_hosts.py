@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 from conftest import write
 from sshd import sshd
+from wsl import stand_in
 
 
 def test_a_host_is_checked(folder, tmp_path, store, cc):
@@ -36,3 +38,20 @@ def test_a_host_that_cannot_be_reached(folder, store, cc):
     assert done.returncode == 1 and done.stdout.startswith("✗ reach") and "try: ssh box" in done.stdout
     write(store, "hosts.yaml", "box: {adress: x}\n")
     assert "hosts.yaml:1:7: box.adress" in cc("hosts", "list").stderr
+
+
+@pytest.mark.parametrize("transport", ["wsl"])
+def test_a_host_is_checked_by_its_transport(transport, tmp_path, store, cc, monkeypatch):
+    """`transport` counts for the check too; to log in by hand is for openssh alone."""
+    monkeypatch.setenv("PATH", str(stand_in(tmp_path / "windows")), prepend=":")
+    with sshd(tmp_path / "sshd") as config:
+        store.mkdir()
+        write(
+            store, "hosts.yaml", f"box: {{ssh_config: {config}, workdir: {tmp_path}/there, transport: {transport}}}\n"
+        )
+        done = cc("hosts", "check", "box")
+        assert done.returncode == 0 and f"✓ reach      answers, by {transport}" in done.stdout, done.stdout
+        done = cc("hosts", "login", "box")
+        assert done.returncode == 2 and f"'transport: {transport}' does not log in by hand" in done.stderr
+        write(store, "hosts.yaml", "box: {transport: opnessh}\n")
+        assert "there is no transport 'opnessh'; did you mean 'openssh'?" in cc("hosts", "check", "box").stderr

@@ -108,7 +108,7 @@ workflow:
 
 
 def test_other_kinds_say_that_they_are_not_there(folder, cc):
-    """Slurm, LSF and WSL jobs validate, and running them is refused before anything starts."""
+    """Slurm and LSF jobs validate, and running them is refused before anything starts."""
     write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true', kind: slurm, host: hpc}\n")
     assert cc("validate", "w.yaml").returncode == 0
     done = cc("run", "w.yaml")

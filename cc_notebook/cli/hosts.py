@@ -60,10 +60,11 @@ def check_host(name: str, file: str | None, as_json: bool) -> None:
 @FILE
 def login(name: str, file: str | None) -> None:
     """Log in to NAME once, by password or a second factor; jobs use that connection as long as it is open."""
-    line = hosts.line(name, "", _known(file).get(name, model.Host()))
-    words = line.command[:-1]
-    place = words.index("BatchMode=yes")
-    del words[place - 1 : place + 1]  # it may ask now
-    if subprocess.run([*words, "true"], check=False).returncode:
+    from cc_notebook.transports.openssh import ssh
+
+    host = _known(file).get(name, model.Host())
+    if host.transport != "openssh":
+        raise InputError(f"{name}: 'transport: {host.transport}' does not log in by hand; 'transport: openssh' does")
+    if subprocess.run([*ssh(name, "", host), "true"], check=False).returncode:
         raise InputError(f"{name}: the login failed; see what ssh said above")
     click.echo(f"{name}: connected")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cc_notebook.errors import UnavailableError
-from cc_notebook.hosts.transport import Transport
+from cc_notebook.hosts.transport import Transport, there
 from cc_notebook.model import Host
 
 TIMEOUT = 30.0  # seconds
@@ -33,30 +33,30 @@ class Found:
 
 def check(line: Transport, name: str, host: Host) -> Iterator[Found]:
     """Look at a machine by one script."""
-    home = '"$HOME"/' if host.workdir.startswith("~/") else ""
-    words = {"workdir": home + shlex.quote(host.workdir.removeprefix("~/")), "python": shlex.quote(host.python)}
+    words = {"workdir": there(host.workdir), "python": shlex.quote(host.python)}
+    shell = f"wsl.exe -d {name}" if host.transport == "wsl" else f"ssh {name}"
     try:
         answer = line.run(SCRIPT.format(**words), TIMEOUT)
     except UnavailableError as error:
-        yield Found("reach", False, f"{error}; try: ssh {name}")
+        yield Found("reach", False, f"{error}; try: {shell}")
         return
     told = dict(text.split(" ", 1) for text in answer.out.splitlines() if " " in text)
     if answer.out.split()[-1:] != ["end"]:
         last = (answer.err.strip().splitlines() or ["no answer"])[-1]
-        hint = f"ssh-copy-id {name}" if "denied" in last else f"ssh {name}"
+        hint = f"ssh-copy-id {name}" if "denied" in last else shell
         yield Found("reach", False, f"{last}; try: {hint}")
         return
-    yield Found("reach", True, "answers, with a key")
+    yield Found("reach", True, f"answers, by {host.transport}")
     yield Found("shell", "shell" in told, told.get("shell", ""))
     made = told.get("workdir") == "yes"
     yield Found("workdir", made, host.workdir + ("" if made else ": cannot be written; set 'workdir:' of this host"))
     space = int(told.get("space") or 0)
     yield Found("space", space >= LEAST, f"{space:,} MB free in {host.workdir}")
     python = told.get("python", "")
-    there = python.startswith("Python 3")
-    yield Found("python", there, python if there else f"{host.python} is not there: set 'python:' of this host", False)
+    found = python.startswith("Python 3")
+    yield Found("python", found, python if found else f"{host.python} is not there: set 'python:' of this host", False)
     papermill = told.get("papermill", "no")
-    hint = f"for notebooks: ssh {name} {host.python} -m pip install papermill ipykernel"
+    hint = f"for notebooks: {shell} {host.python} -m pip install papermill ipykernel"
     yield Found("papermill", papermill != "no", papermill if papermill != "no" else hint, False)
     queues = [queue for queue, command in (("Slurm", "sbatch"), ("LSF", "bsub")) if command in told]
     yield Found("queue", bool(queues), ", ".join(queues) or "none: jobs run directly", False)

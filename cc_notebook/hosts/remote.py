@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cc_notebook import protocol
 from cc_notebook.errors import InputError, UnavailableError
@@ -20,7 +21,7 @@ from cc_notebook.hosts import travel
 from cc_notebook.hosts.answer import Look, parse
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Launch, Observation, read_folder
 from cc_notebook.hosts.folder import copied
-from cc_notebook.hosts.transport import Transport
+from cc_notebook.hosts.transport import Transport, there
 from cc_notebook.queues import direct
 
 HERE = Path(__file__).parent
@@ -47,9 +48,11 @@ class _Live:
 class RemoteHost:
     """Runs attempts in `workdir/run` of the machine behind `transport`, at most `limit` at a time."""
 
-    def __init__(self, transport: Transport, workdir: str, run: str, limit: int, results: Path | None = None) -> None:
-        self.transport, self.limit, self.trouble, self.results = transport, limit, "", results
-        self._run_dir = run_dir(workdir, run)
+    def __init__(
+        self, transport: Transport, workdir: str, run: str, limit: int, results: Path | None = None, batch: Any = direct
+    ) -> None:
+        self.transport, self.limit, self.trouble, self.results, self._batch = transport, limit, "", results, batch
+        self._run_dir = there(f"{workdir}/{run}")
         self._troubles: dict[str, str] = {}  # of the looks and of the files that come back
         self._live: dict[str, _Live] = {}
         self._sent: set[str] = set()  # hashes of large inputs that are there
@@ -182,7 +185,7 @@ class RemoteHost:
             folder, token = shlex.quote(live.attempt.folder), shlex.quote(live.attempt.token)
             if live.launch and not live.cancelled and time.monotonic() >= live.again:
                 live.again = time.monotonic() + RESTART
-                parts.append(_start(live.launch, folder))
+                parts.append(_start(live.launch, folder, self._batch.submit(live.attempt.token)))
             if live.cancelled:
                 number = "KILL" if time.monotonic() > live.cancelled else "TERM"
                 parts.append(f"cc_end {folder} {token} {number}")
@@ -262,13 +265,7 @@ def large(launch: Launch) -> list[tuple[str, str]]:
     return found
 
 
-def run_dir(workdir: str, run: str) -> str:
-    """The folder of a run there, as sh."""
-    head = '"$HOME"/' if workdir.startswith("~/") else ""
-    return head + shlex.quote(f"{workdir.removeprefix('~/')}/{run}")
-
-
-def _start(launch: Launch, folder: str) -> str:
+def _start(launch: Launch, folder: str, submit: str) -> str:
     """sh that makes the attempt's folder, once, and starts its wrapper while nobody has claimed it."""
     work = "files" if launch.attempt.isolated else '"$cc_run"/files'
     sent = dict(large(launch))
@@ -281,7 +278,7 @@ def _start(launch: Launch, folder: str) -> str:
         else:
             steps.append(_file(target, Path(source).read_bytes().decode(errors="surrogateescape")))
     make = " &&\n".join([*steps, f"cc_made {folder}"])  # on a full disk nothing of it counts
-    start = f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{\n{direct.submit(launch.attempt.token)}\n}}'
+    start = f'cd "$cc_run"/{folder} && [ ! -e claim ] && {{\n{submit}\n}}'
     return f"if cc_begin {folder}; then\n{{ {make}\n}} || cc_undo {folder}\nfi\n{start}"
 
 

@@ -1,9 +1,9 @@
-"""How text reaches a machine: `run` a script there. The ssh program is the first transport over a network."""
+"""How text reaches a machine: what every transport can do, and one by any program."""
 
-import os
+import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -35,50 +35,72 @@ class Transport(Protocol):
         """Hang up; what was started there goes on."""
 
 
-class Command:
-    """A transport by a program that hands its standard input to `sh`: `sh` itself here, `ssh HOST sh` elsewhere."""
+Do = Callable[[str, bytes | IO[bytes], IO[bytes] | None, float], Result]
 
-    def __init__(self, command: Sequence[str], end: Sequence[str] = (), remote: bool = False) -> None:
-        self.command, self.end, self.remote = list(command), list(end), remote
+
+class Shell:
+    """A transport by one function, `do(script, data, out, timeout)`: run sh with `data` as its standard input there.
+
+    Without a `script`, `data` is one. What is printed goes into `out`, or into the result.
+    """
+
+    def __init__(self, do: Do, close: Callable[[], None] = lambda: None) -> None:
+        self._do, self.close = do, close
 
     def run(self, script: str, timeout: float) -> Result:
         """See Transport.run."""
-        data = script.encode(errors="surrogateescape")
-        return self._do(self.command, timeout, input=data, stdout=subprocess.PIPE)
+        return self._do("", script.encode(errors="surrogateescape"), None, timeout)
 
     def get(self, script: str, file: IO[bytes], timeout: float) -> None:
         """See Transport.get."""
-        done = self._do(self.command, timeout, input=script.encode(errors="surrogateescape"), stdout=file)
+        done = self._do("", script.encode(errors="surrogateescape"), file, timeout)
         if done.code:
-            raise UnavailableError(f"{self.command[0]}: {done.err.strip() or f'exit code {done.code}'}")
+            raise UnavailableError(done.err.strip() or f"exit code {done.code}")
 
     def put(self, script: str, file: IO[bytes], timeout: float) -> Result:
-        """See Transport.put. A program that joins its words, as ssh does, gets the script quoted."""
-        words = [*self.command, "-c", shlex.quote(script) if self.remote else script]
-        return self._do(words, timeout, stdin=file, stdout=subprocess.PIPE)
-
-    def _do(self, words: Sequence[str], timeout: float, **streams: Any) -> Result:
-        try:
-            done = subprocess.run(words, stderr=subprocess.PIPE, timeout=timeout, check=False, **streams)
-        except subprocess.TimeoutExpired:
-            raise UnavailableError(f"{self.command[0]}: no answer within {timeout:g} s") from None
-        except OSError as error:
-            raise UnavailableError(f"{self.command[0]} cannot be started: {error.strerror}") from None
-        out = (done.stdout or b"").decode(errors="replace")
-        return Result(done.returncode, out, done.stderr.decode(errors="replace"))
-
-    def close(self) -> None:
-        """See Transport.close."""
-        if self.end:
-            subprocess.run(self.end, capture_output=True, timeout=10, check=False)
+        """See Transport.put."""
+        return self._do(script, file, None, timeout)
 
 
-def openssh(address: str, user: str, port: int | None, config: str | None) -> Command:
-    """The system's ssh with one shared connection per host; it reads the user's own ssh configuration."""
-    os.makedirs(os.path.expanduser("~/.ssh"), mode=0o700, exist_ok=True)
-    words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ControlPath=~/.ssh/cc-%C"]
-    words += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60"]
-    words += ["-F", os.path.expanduser(config)] if config else []
-    words += ["-p", str(port)] if port else []
-    words += ["-l", user] if user else []
-    return Command([*words, "--", address, "sh"], [*words, "-O", "exit", "--", address], remote=True)
+def program(words: Sequence[str], end: Sequence[str] = (), joins: bool = False) -> Shell:
+    """A transport by a program that starts sh: `sh` itself here, `ssh HOST sh`, which joins its words, elsewhere."""
+
+    def do(script: str, data: bytes | IO[bytes], out: IO[bytes] | None, timeout: float) -> Result:
+        more = ["-c", shlex.quote(script) if joins else script] if script else []
+        return execute([*words, *more], data, out, timeout, text_of)
+
+    def close() -> None:
+        if end:
+            subprocess.run(end, capture_output=True, timeout=10, check=False)
+
+    return Shell(do, close)
+
+
+def execute(
+    words: Sequence[str], data: bytes | IO[bytes], out: IO[bytes] | None, timeout: float, text: Callable[[bytes], str]
+) -> Result:
+    """Run a program here; what it prints is made `text`, unless it goes into `out`. Raises UnavailableError."""
+    source: Any = {"input": data} if isinstance(data, bytes) else {"stdin": data}
+    streams = {"stdout": out or subprocess.PIPE, "stderr": subprocess.PIPE, **source}
+    try:
+        done = subprocess.run(words, timeout=timeout, check=False, **streams)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{words[0]}: no answer within {timeout:g} s") from None
+    except OSError as error:
+        raise UnavailableError(f"{words[0]} cannot be started: {error.strerror}") from None
+    return Result(done.returncode, text(done.stdout or b""), text(done.stderr))
+
+
+def text_of(data: bytes) -> str:
+    """What was printed, as text."""
+    return data.decode(errors="replace")
+
+
+def there(path: str) -> str:
+    """A path on a machine as sh: `~/` is the home there, and a path of Windows what WSL calls it."""
+    if re.match(r"[A-Za-z]:[\\/]|\\\\", path):
+        _, *parts = re.split(r"[\\/]+", path)
+        usual = "/".join(["", "mnt", path[0].lower(), *parts] if path[1] == ":" else ["", *parts[2:]])
+        return f'"$(wslpath -u {shlex.quote(path)} 2> /dev/null || echo {shlex.quote(usual)})"'
+    home = '"$HOME"/' if path.startswith("~/") else ""
+    return home + shlex.quote(path.removeprefix("~/"))
