@@ -1,33 +1,36 @@
-"""One suite over every host: the local one, a remote one over a fake line, and a real sshd.
+"""The conformance suite over every host: the local one, a remote one over a fake line, a real sshd, a stand-in for WSL.
 
-The fake runs everything here, with real processes, in a home of its own; it can be slow, refuse, or cut the line before
-or after the script ran. What holds for one host must hold for all.
+The fake line runs everything here, with real processes, in a home of its own; it can be slow, refuse, or cut the line
+before or after the script ran. What holds for one host must hold for all.
 """
 
 import os
 import random
-import select
 import shutil
-import signal
 import subprocess
+import sys
 import time
-from contextlib import nullcontext
+import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import until
+from conftest import write
 from sshd import sshd
+from wsl import stand_in
 
-from cc_notebook import payload
+from cc_notebook.conformance.machine import RUN, Machine, claimed, ended, start, watch
+from cc_notebook.conformance.suite import Hosts, Lines
 from cc_notebook.errors import UnavailableError
-from cc_notebook.hosts.base import Launch, Observation
 from cc_notebook.hosts.local import LocalHost
+from cc_notebook.hosts.parts import part
 from cc_notebook.hosts.remote import RemoteHost
 from cc_notebook.hosts.transport import program
 from cc_notebook.model import Host, Job
-from cc_notebook.transports import openssh
 
-RUN = "w-20260101-000000-abcd"
+PROGRAM = Path(__file__).parent.parent / "cc_notebook"
+MOODS = ["good", "slow", "refuses", "cut after", "in part"]
+TRANSPORTS = ["openssh", "wsl"]
 
 
 class Fake:
@@ -55,224 +58,72 @@ class Fake:
         """Nothing is open."""
 
 
-@pytest.fixture(autouse=True)
-def short_grace(monkeypatch):
-    """One second between TERM and KILL is enough for a test."""
-    monkeypatch.setattr("cc_notebook.hosts.local.GRACE", 1.0)
-    monkeypatch.setattr("cc_notebook.hosts.remote.GRACE", 1.0)
+def local(home, slots):
+    """The host for this computer, with what an engine lays beside a run."""
+    (home / RUN / "stub").mkdir(exist_ok=True)
+    shutil.copy(PROGRAM / "report.py", home / RUN / "stub" / "cc_notebook.py")
+    shutil.copy(PROGRAM / "hosts" / "wrapper.sh", home / RUN / "wrapper.sh")
+    return LocalHost(home / RUN, slots, 4, dict(os.environ), None)
 
 
-@pytest.fixture(params=["local", "fake", "slow", "refuses", "cut after", "in part", "ssh"])
-def make_host(request, tmp_path):
-    """Makes hosts of one sort; each call is a new client of the same machine, as after a crash of the first."""
-    made = []
-    home = tmp_path / "machine"
-    (home / RUN).mkdir(parents=True)
-    server = sshd(tmp_path / "sshd") if request.param == "ssh" else nullcontext()
-    config = server.__enter__()
+def remote(line, home, limit=4):
+    """A host behind a line."""
+    return RemoteHost(line, str(home), RUN, limit)
 
-    def make():
-        if request.param == "local":
-            base = Path(__file__).parent.parent / "cc_notebook"
-            (home / RUN / "stub").mkdir(exist_ok=True)
-            shutil.copy(base / "report.py", home / RUN / "stub" / "cc_notebook.py")
-            shutil.copy(base / "hosts" / "wrapper.sh", home / RUN / "wrapper.sh")
-            host = LocalHost(home / RUN, tmp_path / "slots", 4, dict(os.environ), None)
-        elif request.param == "ssh":
-            host = RemoteHost(openssh.connect("box", "", Host(ssh_config=str(config))), str(home), RUN, 4)
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder that stands for a machine's disk."""
+    path = tmp_path / "machine"
+    (path / RUN).mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def machine(request, tmp_path, home, monkeypatch):
+    """A machine of one sort; `client` is a new client of it, as after a crash of the first."""
+    made, sort = [], request.param
+
+    def client():
+        if sort == "local":
+            made.append(local(home, tmp_path / "slots"))
         else:
-            host = RemoteHost(Fake(request.param, seed=len(made)), str(home), RUN, 4)
-        made.append(host)
-        return host
+            made.append(remote(Fake(sort, seed=len(made)) if sort in MOODS else new(), home))
+        return made[-1]
 
-    make.sort, make.home = request.param, home
-    yield make
-    for host in made:
-        host.close()
-    server.__exit__(None, None, None)
+    with ExitStack() as after:
+        if sort == "wsl":
+            monkeypatch.setenv("PATH", str(stand_in(tmp_path / "windows")), prepend=":")
+        config = after.enter_context(sshd(tmp_path / "sshd")) if sort == "openssh" else None
 
+        def new():
+            if sort not in TRANSPORTS:
+                return program(["sh"])
+            return part("transports", sort).connect("box", "", Host(ssh_config=config and str(config)))
 
-def launch(job, home, number=1):
-    """What the engine would hand to a host."""
-    attempt = payload.attempt_of(job, RUN, number)
-    work = home / RUN / "files"
-    work.mkdir(exist_ok=True)
-    around = payload.Surroundings(RUN, str(work), "python3", values={})
-    return Launch(attempt, payload.files(job, attempt, around, {"token": attempt.token}))
-
-
-def start(host, *launches):
-    """Start as the engine does: a place first."""
-    for item in launches:
-        assert host.reserve()
-        host.start([item])
+        line = new()
+        after.callback(line.close)
+        yield Machine(line, str(home), client)
+        for host in made:
+            host.close()
 
 
-def watch(host, done, timeout=40.0):
-    """Drive a host as the engine does until `done(observations)`; returns them all."""
-    seen: list[Observation] = []
-    deadline = time.monotonic() + timeout
-    while not done(seen):
-        assert time.monotonic() < deadline, seen
-        select.select(host.wakers(), [], [], min(host.patience(), 0.5))
-        seen += host.observe()
-    return seen
+@pytest.mark.parametrize("machine", ["sh", *TRANSPORTS], indirect=True)
+class TestLines(Lines):
+    """Every transport."""
 
 
-def ended(number=1):
-    """A condition for `watch`: so many attempts have ended."""
-    return lambda seen: sum(bool(item.ending) for item in seen) >= number
+@pytest.mark.parametrize("machine", ["local", *MOODS, *TRANSPORTS], indirect=True)
+class TestHosts(Hosts):
+    """Every host."""
 
 
-def test_exit_codes_times_and_outputs(make_host):
-    """A success, an exit code, a signal and a time limit are told with claim, times and the last outputs."""
-    host = make_host()
-    jobs = [
-        Job(name="good", exec="echo '# cloudmesh progress=40 x=1'; echo '# cloudmesh progress=60 x=2 y=\"z\"'"),
-        Job(name="bad name ü", exec="exit 7"),
-        Job(name="shot", exec="kill -9 $$"),
-        Job(name="slow", exec="sleep 60 & sleep 60", timeout=1),
-    ]
-    start(host, *(launch(job, make_host.home) for job in jobs))
-    seen = watch(host, ended(4))
-    last = {item.job: item for item in seen if item.ending}
-    told = {name: (item.ending, item.code) for name, item in last.items()}
-    assert told == {"good": ("exit", 0), "bad name ü": ("exit", 7), "shot": ("signal", 9), "slow": ("timeout", None)}
-    assert last["good"].report.outputs == {"x": 2, "y": "z"}
-    for name in told:
-        claim = last[name].claim or next(item.claim for item in seen if item.job == name and item.claim)
-        assert claim.pid > 1 and last[name].ended >= last[name].started > time.time() - 100
-
-
-def test_progress_is_seen_while_it_runs(make_host):
-    """Progress and outputs come before the end, from the log alone."""
-    host = make_host()
-    start(host, launch(Job(name="p", exec="echo '# cloudmesh progress=30 k=5'; sleep 2"), make_host.home))
-    seen = watch(host, lambda seen: any(item.report.progress == 30 for item in seen))
-    assert not any(item.ending for item in seen)
-    watch(host, ended())
-
-
-def test_started_twice_runs_once(make_host):
-    """Two clients that both start an attempt, and one that starts it again: the ledger has one line."""
-    item = launch(Job(name="once", exec='echo ran >> "$CC_RUN_DIR/ledger"; sleep 0.3'), make_host.home)
-    first, second = make_host(), make_host()
-    start(first, item)
-    start(second, item)
-    watch(first, ended())
-    watch(second, ended())
-    third = make_host()
-    start(third, item)
-    assert watch(third, ended())[-1].ending == "exit"
-    assert (make_host.home / RUN / "ledger").read_text() == "ran\n"
-
-
-def test_taken_over_by_another_client(make_host):
-    """A client goes away while the attempt runs; the next one sees its end."""
-    first = make_host()
-    item = launch(Job(name="over", exec="sleep 1; exit 4"), make_host.home)
-    start(first, item)
-    watch(first, lambda seen: any(found.claim for found in seen))
-    first.close()
-    second = make_host()
-    second.watch([item.attempt])
-    assert watch(second, ended())[-1].code == 4
-
-
-def test_cancel_ends_the_tree(make_host, tmp_path):
-    """Everything of the attempt is gone when `cancelled` is told: also what left the session and ignores TERM."""
-    text = f"setsid sh -c 'trap \"\" TERM; touch {tmp_path}/up; while :; do sleep 1; done' & sleep 100 & sleep 100"
-    host = make_host()
-    item = launch(Job(name="tree", exec=text), make_host.home)
-    start(host, item)
-    watch(host, lambda seen: any(found.claim for found in seen) and (tmp_path / "up").exists())
-    host.cancel([item.attempt])
-    assert watch(host, ended())[-1].ending == "cancelled"
-    assert living(item.attempt.token) == []
-
-
-def test_cancelled_before_the_claim_never_runs(make_host):
-    """Cancelled before any wrapper claimed it, an attempt ends and its code never runs."""
-    host = make_host()
-    item = launch(Job(name="never", exec='touch "$CC_RUN_DIR/ran"'), make_host.home)
-    folder = make_host.home / RUN / item.attempt.folder
-    folder.mkdir(parents=True)
-    (folder / "room").touch()
-    host.watch([item.attempt])
-    host.cancel([item.attempt])
-    assert watch(host, ended())[-1].ending == "cancelled"
-    assert not (make_host.home / RUN / "ran").exists()
-
-
-def test_wrapper_killed_is_lost_only_when_its_payload_is_gone(make_host, tmp_path):
-    """SIGKILL of the wrapper: not lost while the payload lives, lost afterwards, never done."""
-    host = make_host()
-    command = f"echo $PPID > {tmp_path}/wrapper; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"
-    start(host, launch(Job(name="orphan", exec=command), make_host.home))
-    seen = watch(host, lambda seen: any(item.claim for item in seen))
-    until((tmp_path / "wrapper").exists)
-    os.kill(next(item.claim for item in seen if item.claim).pid, signal.SIGKILL)
-    deadline = time.monotonic() + 1.5
-    assert not any(item.ending for item in watch(host, lambda seen: time.monotonic() > deadline))
-    (tmp_path / "go").touch()
-    assert watch(host, ended())[-1].ending == "lost"
-
-
-def test_stopped_process_is_not_a_failure(make_host, tmp_path):
-    """A wrapper that is stopped for a while is neither lost nor failed; continued, it ends as usual."""
-    host = make_host()
-    command = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
-    start(host, launch(Job(name="stopped", exec=command), make_host.home))
-    pid = next(item.claim.pid for item in watch(host, lambda seen: any(item.claim for item in seen)) if item.claim)
-    os.kill(pid, signal.SIGSTOP)
-    (tmp_path / "go").touch()
-    deadline = time.monotonic() + 1.5
-    assert not any(item.ending for item in watch(host, lambda seen: time.monotonic() > deadline))
-    os.kill(pid, signal.SIGCONT)
-    assert watch(host, ended())[-1].code == 0
-
-
-def test_another_process_with_the_same_pid_is_not_the_job(make_host):
-    """A claim whose pid now belongs to somebody else is lost, and the somebody is never signalled."""
-    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    item = launch(Job(name="reused", exec="true"), make_host.home)
-    folder = make_host.home / RUN / item.attempt.folder
-    folder.mkdir(parents=True)
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    (folder / "room").touch()
-    (folder / "claim").write_text(f"{bystander.pid} {boot} {os.uname().nodename}\n")
-    host = make_host()
-    host.watch([item.attempt])
-    assert watch(host, ended())[-1].ending == "lost"
-    other = make_host()
-    other.watch([item.attempt])
-    other.cancel([item.attempt])
-    watch(other, ended())
-    assert bystander.poll() is None
-    bystander.kill()
-    bystander.wait()
-
-
-def living(token):
-    """The processes that carry an attempt's token."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"CC_ATTEMPT={token}".encode() in path.read_bytes():
-                found.append(path.parent.name)
-        except OSError:
-            continue
-    return found
-
-
-def test_line_down_changes_no_job(tmp_path):
+def test_line_down_changes_no_job(home):
     """While the line is down nothing is told about an attempt; afterwards its end is seen."""
-    home = tmp_path / "machine"
-    (home / RUN).mkdir(parents=True)
     line = Fake()
-    host = RemoteHost(line, str(home), RUN, 4)
-    start(host, launch(Job(name="a", exec="sleep 0.5"), home))
-    watch(host, lambda seen: any(item.claim for item in seen))
+    host = remote(line, home)
+    start(host, Machine(program(["sh"]), str(home), None).launch(Job(name="a", exec="sleep 0.5")))
+    watch(host, claimed)
     line.mood = "always cut"
     time.sleep(1.5)
     assert host.observe() == [] and "refused" in host.trouble
@@ -281,21 +132,42 @@ def test_line_down_changes_no_job(tmp_path):
     host.close()
 
 
-def test_one_round_trip_for_any_number_of_jobs(tmp_path):
+def test_one_round_trip_for_any_number_of_jobs(home):
     """Twenty attempts on one host cost no more round trips than one."""
-    home = tmp_path / "machine"
-    (home / RUN).mkdir(parents=True)
     line = Fake()
-    host = RemoteHost(line, str(home), RUN, 20)
-    host.start([launch(Job(name=f"j{number}", exec="sleep 0.5"), home) for number in range(20)])
+    host, machine = remote(line, home, 20), Machine(program(["sh"]), str(home), None)
+    host.start([machine.launch(Job(name=f"j{number}", exec="sleep 0.5")) for number in range(20)])
     watch(host, ended(20))
     host.close()
     assert line.calls < 20
 
 
-def test_job_that_removes_its_own_folder_runs_once(make_host, tmp_path):
-    """An attempt's folder is never made again: what removed its own is told as lost, and ran one time."""
-    host = make_host()
-    start(host, launch(Job(name="gone", exec=f'echo ran >> {tmp_path}/ran; rm -rf "$CC_JOB_DIR"'), make_host.home))
-    assert watch(host, ended())[-1].ending == "lost"
-    assert (tmp_path / "ran").read_text() == "ran\n"
+def test_the_suite_runs_for_others(tmp_path):
+    """Anybody's transport is tested by its name, or as module:function, from the installed package; a bad one fails."""
+    write(
+        tmp_path,
+        "mine.py",
+        """\
+from cc_notebook.hosts.transport import program
+
+def good(name, user, host):
+    return program(["sh"])
+
+def bad(name, user, host):
+    line = program(["sh"])
+    line.put = lambda script, file, timeout: line.run(script, timeout)
+    return line
+""",
+    )
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "cc_notebook.conformance"]
+    plugin = "cc_notebook.conformance.options"  # an installed package has it by entry point
+    assert (
+        plugin in tomllib.loads((PROGRAM.parent / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    )
+    words += ["-p", plugin, "-k", "bytes or progress", "--rootdir", tmp_path]
+    path = os.pathsep.join([str(tmp_path), str(PROGRAM.parent)])
+    env = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name, told in (("good", "2 passed"), ("bad", "1 failed, 1 passed")):
+        command = [*words, f"--transport=mine:{name}"]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        assert told in done.stdout, done.stdout + done.stderr

@@ -25,7 +25,8 @@ ROOMS = {
         "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check hosts.known hosts.parts cli.hosts queues "
         "transports",
     ),
-    "the core": (2915, "every module that no other room has"),
+    "conformance suite": (255, "conformance"),
+    "the core": (2930, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (1876, "workflow job functions notebook warm gateway labels views cli templates keeping"),
@@ -44,6 +45,7 @@ FLOORS = {
     "edges": "hosts transports queues payload journal store files",
     "engine": "engine runs launching reuse keeping",
     "faces": "__init__ __main__ workflow job functions save views cli client",
+    "proof": "conformance",  # tests that anybody may run; nothing of the program imports it
 }
 PURE_LIBRARIES = {"pydantic", "yaml", "simpleeval"}
 NOT_PURE = """
@@ -146,6 +148,18 @@ def test_the_pure_floor_touches_nothing(module):
         assert head not in NOT_PURE.split(), imported
     called = {getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls(modules()[module])}
     assert not called & NOT_PURE_CALLS
+
+
+def test_pytest_is_for_the_suite_alone():
+    """The program is used where pytest is not installed: only the tests that it ships import that."""
+    users = {
+        module for module in modules() if any(found.split(".")[0] == "pytest" for found in imports(modules()[module]))
+    }
+    assert users <= {module for module in modules() if module.split(".")[0] == "conformance"}
+
+
+def head(module):
+    return module.split(".")[0]
 
 
 def test_the_module_that_jobs_import_needs_nothing():
