@@ -1,17 +1,23 @@
 """Workflows of a Jupyter server from afar: the article's `RESTWorkflow`, over the server's REST service."""
 
+import fcntl
 import io
+import json
+import os
 import uuid
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import requests
 
+from cc_notebook import files, spec, store
 from cc_notebook.errors import InputError, UnavailableError
 
+NONE = "the service is not running: jupyter cc start"
 LIMIT = 90  # seconds that an answer may take; the server itself waits 60 at most
 
 
@@ -24,12 +30,17 @@ class RESTWorkflow:
 
     def __init__(self, url: str | None = None, token: str = "") -> None:
         self._session = requests.Session()
-        for found, secret in [(url, token)] if url else _running():
+        for found, secret in [(url, token)] if url else _servers():
             self.url = f"{found.rstrip('/')}/cc/api"
             self._session.headers["Authorization"] = f"token {secret}"
             if self._ask("GET", "version", must=bool(url)).ok:
                 return
         raise UnavailableError("no Jupyter server of yours answers: start one by 'jupyter lab', or give url and token")
+
+    @classmethod
+    def of_service(cls) -> Self:
+        """That of `jupyter cc start`. Raises InputError if it is not running."""
+        return cls(known()["url"], Path(known()["token_file"]).read_text())
 
     def list_workflows(self) -> list[dict[str, Any]]:
         """The known workflows, with their names and paths."""
@@ -104,20 +115,52 @@ class RESTWorkflow:
         return answer
 
 
-def _running() -> Iterator[tuple[str, str]]:
+def service_folder() -> Path:
+    """Where the service that `jupyter cc start` starts keeps its files."""
+    path = store.home() / "service"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def running() -> dict[str, Any] | None:
+    """What the service tells of itself; empty if it is just about to start or to end, None if there is none.
+
+    Its files are believed only while it holds the lock beside them: the process id, the port or the token that an ended
+    service has left is never used.
+    """
+    folder = service_folder()
+    with open(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with suppress(FileNotFoundError):
+                return {**json.loads((folder / "service.json").read_text()), "token_file": str(folder / "token")}
+            return {}
+    return None
+
+
+def known() -> dict[str, Any]:
+    """What the service tells of itself. Raises InputError if it is not running."""
+    if not (found := running()):
+        raise InputError(NONE)
+    return found
+
+
+def _servers() -> Iterator[tuple[str, str]]:
     """The URL and token of each running Jupyter server of this user, by the files that they leave."""
     from jupyter_server.serverapp import list_running_servers
 
+    if found := running():
+        yield found["url"], Path(found["token_file"]).read_text()
     for server in list_running_servers():
         yield server["url"], server["token"]
 
 
 def _packed(path: Path) -> bytes:
-    """A workflow file and its scripts as a zip."""
-    from cc_notebook.workflow import Workflow
-
-    out, jobs = io.BytesIO(), Workflow(filename=path).model().jobs.values()
+    """A workflow file as a zip, with the scripts, files and workflows that it names."""
+    folder, out, text = path.parent.resolve(), io.BytesIO(), files.read_file(path)
+    flow = spec.parse(text, path.name, path.stem, files.place(folder))
     with zipfile.ZipFile(out, "w") as archive:
-        for name in {path.name, *(job.script for job in jobs if job.script)}:
-            archive.write(path.parent / name, name)
+        for name, data in ({path.name: text} | files.named(flow, folder)).items():
+            archive.writestr(name, data)
     return out.getvalue()

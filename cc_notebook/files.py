@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from cc_notebook import spec, yamltext
+from cc_notebook import model, spec, yamltext
 from cc_notebook.errors import InputError
 
 
@@ -32,3 +32,13 @@ def read_file(path: Path) -> bytes:
 def shown(path: Path) -> str:
     """A path as short as it can be told: relative if it is below the current folder."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def named(flow: model.Workflow, folder: Path, below: str = "") -> dict[str, bytes]:
+    """The files below the folder that a workflow names, and those that its sub-workflows name, by their paths."""
+    names = [name for job in flow.jobs.values() for name in (job.script, job.workflow, *job.files.in_) if name]
+    paths = [path for name in names if (path := (folder / below / name).resolve()).is_file()]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_relative_to(folder)}
+    for name, sub in flow.subs.items():
+        found |= named(sub, folder, str(Path(below, name).parent))
+    return found

@@ -3,7 +3,7 @@
 Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 130 stopped watching with Ctrl-C (the run goes on).
 """
 
-from cc_notebook.cli import hosts, runs, tools, workflow
+from cc_notebook.cli import hosts, runs, service, tools, workflow
 from cc_notebook.cli.group import main
 
-__all__ = ["hosts", "main", "runs", "tools", "workflow"]
+__all__ = ["hosts", "main", "runs", "service", "tools", "workflow"]

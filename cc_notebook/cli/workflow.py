@@ -42,7 +42,7 @@ def workflow(ctx: click.Context, name: str | None, dependencies: str | None) -> 
 @click.argument("args", nargs=-1, metavar="[ATTRIBUTE=VALUE]...")
 def add(name: str | None, job: str | None, filename: str | None, run_id: str | None, args: Sequence[str]) -> None:
     """Add or change a job. It keeps what is not named; `attribute=` removes one."""
-    path, given = _path(name), dict(map(_attribute, args))
+    path, given = _path(name), dict(map(attribute, args))
     if run_id and job:
         click.echo(f"{find(run_id).add_job(job, **given).id}: job {job} joins it")
         return
@@ -152,7 +152,7 @@ def _flow(name: str | None) -> "cc_notebook.Workflow":
     return cc_notebook.Workflow(filename=_path(name, known=True))
 
 
-def _attribute(text: str) -> tuple[str, Any]:
+def attribute(text: str) -> tuple[str, Any]:
     """An attribute and its value, read as YAML; what the model knows as a text, such as `exec`, stays as typed."""
     from cc_notebook import yamltext
 

@@ -86,7 +86,7 @@ def delete(ask: Ask, name: str) -> None:
 def pack(ask: Ask, name: str) -> Reply:
     """Download a workflow as a zip: its YAML, and the scripts, files and workflows that it names."""
     path = path_of(name, ask.root)
-    found = {path.name: files.read_file(path)} | _named(Workflow(filename=path).model(), path.parent.resolve())
+    found = {path.name: files.read_file(path)} | files.named(Workflow(filename=path).model(), path.parent.resolve())
     return Reply(archive.packed(found), media="application/zip", headers=attachment(f"{path.stem}.zip"))
 
 
@@ -244,13 +244,3 @@ def _store(name: str, content: dict[str, bytes]) -> Path:
         shutil.rmtree(hidden, ignore_errors=True)
     store.register(name, path)
     return path
-
-
-def _named(flow: model.Workflow, folder: Path, below: str = "") -> dict[str, bytes]:
-    """The files below the folder that a workflow names, and those that its sub-workflows name."""
-    names = [name for job in flow.jobs.values() for name in (job.script, job.workflow, *job.files.in_) if name]
-    paths = [path for name in names if (path := (folder / below / name).resolve()).is_file()]
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_relative_to(folder)}
-    for name, sub in flow.subs.items():
-        found |= _named(sub, folder, str(Path(below, name).parent))
-    return found
