@@ -1,23 +1,18 @@
 """Workflows of a Jupyter server from afar: the article's `RESTWorkflow`, over the server's REST service."""
 
-import fcntl
 import io
-import json
-import os
 import uuid
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 import requests
 
-from cc_notebook import files, spec, store
+from cc_notebook import files, serving, spec
 from cc_notebook.errors import InputError, UnavailableError
 
-NONE = "the service is not running: jupyter cc start"
 LIMIT = 90  # seconds that an answer may take; the server itself waits 60 at most
 
 
@@ -40,7 +35,8 @@ class RESTWorkflow:
     @classmethod
     def of_service(cls) -> Self:
         """That of `jupyter cc start`. Raises InputError if it is not running."""
-        return cls(known()["url"], Path(known()["token_file"]).read_text())
+        told = serving.known()
+        return cls(told["url"], Path(told["token_file"]).read_text())
 
     def list_workflows(self) -> list[dict[str, Any]]:
         """The known workflows, with their names and paths."""
@@ -115,42 +111,11 @@ class RESTWorkflow:
         return answer
 
 
-def service_folder() -> Path:
-    """Where the service that `jupyter cc start` starts keeps its files."""
-    path = store.home() / "service"
-    path.mkdir(mode=0o700, exist_ok=True)
-    return path
-
-
-def running() -> dict[str, Any] | None:
-    """What the service tells of itself; empty if it is just about to start or to end, None if there is none.
-
-    Its files are believed only while it holds the lock beside them: the process id, the port or the token that an ended
-    service has left is never used.
-    """
-    folder = service_folder()
-    with open(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with suppress(FileNotFoundError):
-                return {**json.loads((folder / "service.json").read_text()), "token_file": str(folder / "token")}
-            return {}
-    return None
-
-
-def known() -> dict[str, Any]:
-    """What the service tells of itself. Raises InputError if it is not running."""
-    if not (found := running()):
-        raise InputError(NONE)
-    return found
-
-
 def _servers() -> Iterator[tuple[str, str]]:
     """The URL and token of each running Jupyter server of this user, by the files that they leave."""
     from jupyter_server.serverapp import list_running_servers
 
-    if found := running():
+    if found := serving.running():
         yield found["url"], Path(found["token_file"]).read_text()
     for server in list_running_servers():
         yield server["url"], server["token"]

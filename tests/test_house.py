@@ -31,7 +31,7 @@ ROOMS = {
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (1876, "workflow job functions notebook warm gateway labels views cli templates keeping"),
     "loops and conditions": (540, "growth loops expressions references reuse adding"),
-    "widget and client": (140, "widget magics client"),
+    "widget and client": (140, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 860
 OTHER_BUDGET = 1500  # our own JavaScript, shell, CSS, HTML and YAML

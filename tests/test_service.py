@@ -46,8 +46,8 @@ SLOW = {"nodes": {"a": {"exec": 'while [ ! -e "$GO" ]; do sleep 0.05; done', "en
 class Server:
     """A Jupyter server in a process of its own."""
 
-    def __init__(self, folder):
-        self.root, self.home, self.token, self.process = folder / "root", folder / "store", "secret", None
+    def __init__(self, folder, home=None):
+        self.root, self.home, self.token, self.process = folder / "root", home or folder / "store", "secret", None
         self.root.mkdir()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +20,18 @@ from conftest import until
 from sshd import listens, sshd
 from test_house import EXAMPLE, README
 
-from cc_notebook import Workflow, client
+from cc_notebook import Workflow, client, serving
 
 SCRIPT = '#!/bin/sh\nprintf \'%s\' "$1" > "$OPENED"\n'
 
 
 def free_port():
-    """A port of this computer at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port at which nobody listens, and which no connection to somewhere gets by chance."""
+    for port in random.sample(range(20000, 30000), 100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 @pytest.fixture
@@ -48,9 +52,9 @@ def service(cc, folder, monkeypatch):
 
     call.port, call.folder = free_port(), folder.parent / "store" / "service"
     yield call
-    if client.running():
+    if serving.running():
         cc("stop")
-    assert client.running() is None
+    assert serving.running() is None
 
 
 def ask(told, path, token=None):
@@ -69,7 +73,7 @@ def test_it_starts_tells_where_it_is_and_stops(service, folder):
     assert told["running"] and told["url"] == f"http://127.0.0.1:{service.port}" and told["root"] == str(folder)
     assert ask(told, "/cc/api/version").ok and ask(told, "/cc/api/version", "wrong").status_code == 403
     assert requests.get(told["url"], timeout=9).url.startswith(f"{told['url']}/login?next=%2Fcc")
-    assert told["url"] in service("start", "--port", free_port()) and client.running()["pid"] == told["pid"]
+    assert told["url"] in service("start", "--port", free_port()) and serving.running()["pid"] == told["pid"]
     service("stop")
     with pytest.raises(requests.ConnectionError):
         ask(told, "/cc/api/version")
@@ -79,7 +83,7 @@ def test_it_starts_tells_where_it_is_and_stops(service, folder):
 def test_the_token_is_in_one_file_for_its_owner(service):
     """It is new for each start, and in no command line, log, output or URL; what holds it is for its owner alone."""
     said = service("start", "--port", service.port) + service("status") + service("status", "--json")
-    told = client.running()
+    told = serving.running()
     token = Path(told["token_file"]).read_text()
     processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
     assert token not in said + (service.folder / "log").read_text()
@@ -102,11 +106,11 @@ def test_view_logs_the_browser_in_without_a_token_in_a_url(service):
     program = next(filter(os.path.exists, ("/usr/bin/chromium", "/usr/bin/chromium-browser")), None)
     if not program:
         pytest.skip("chromium is not installed: run tests/setup.sh")
-    words = [sys.executable, "-c", BROWSE, program, opened, client.running()["url"]]
+    words = [sys.executable, "-c", BROWSE, program, opened, serving.running()["url"]]
     done = subprocess.run(words, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     urls = json.loads(done.stdout)
-    assert f"{client.running()['url']}/cc/" in urls and not [url for url in urls if token in url]
+    assert f"{serving.running()['url']}/cc/" in urls and not [url for url in urls if token in url]
 
 
 BROWSE = """
@@ -129,12 +133,12 @@ def test_what_an_ended_service_has_left_is_not_believed(service):
         try:
             url = f"http://127.0.0.1:{other.getsockname()[1]}"
             left = {"pid": stranger.pid, "url": url, "path": "", "root": "/"}
-            (client.service_folder() / "service.json").write_text(json.dumps(left))
-            (client.service_folder() / "token").write_text("old")
+            (serving.folder() / "service.json").write_text(json.dumps(left))
+            (serving.folder() / "token").write_text("old")
             assert "not running" in service("status", code=1) and "not running" in service("stop", code=2)
             assert "not running" in service("workflow", "service", "list", code=2)
             service("start", "--port", service.port, "--no-browser")
-            assert client.running()["pid"] != stranger.pid
+            assert serving.running()["pid"] != stranger.pid
             service("stop")
             assert stranger.poll() is None
             other.setblocking(False)
@@ -147,8 +151,8 @@ def test_what_an_ended_service_has_left_is_not_believed(service):
 def test_killed_it_can_be_started_again(service):
     """SIGKILL leaves its files, and nothing believes them."""
     service("start", "--port", service.port, "--no-browser")
-    os.kill(client.running()["pid"], 9)
-    until(lambda: client.running() is None)
+    os.kill(serving.running()["pid"], 9)
+    until(lambda: serving.running() is None)
     service("start", "--port", service.port, "--no-browser")
 
 
@@ -161,7 +165,7 @@ def test_two_starts_at_once_are_one_service(service, folder):
     ]
     said = [start.communicate(timeout=60)[0] for start in both]
     assert [start.returncode for start in both] == [0, 0]
-    assert all(client.running()["url"] in text for text in said), said
+    assert all(serving.running()["url"] in text for text in said), said
 
 
 def test_what_keeps_it_from_starting_is_told(service):
@@ -184,10 +188,10 @@ def test_a_public_address_needs_a_login(service, folder):
     config = folder.parent / "CONFIG" / "jupyter_server_config.py"
     config.write_text(OPEN)
     said = service("start", "--port", service.port, "--host", "0.0.0.0", "--no-browser", code=2)
-    assert "asks nobody to log in" in said and client.running() is None
+    assert "asks nobody to log in" in said and serving.running() is None
     config.write_text("c.IdentityProvider.token = ''\nc.ServerApp.token = ''\nc.ServerApp.open_browser = True\n")
     service("start", "--port", service.port, "--host", "0.0.0.0", "--no-browser")
-    told = client.running() | {"url": f"http://127.0.0.1:{service.port}"}
+    told = serving.running() | {"url": f"http://127.0.0.1:{service.port}"}
     assert requests.get(f"{told['url']}/cc/api/version", timeout=9).status_code == 403
     assert ask(told, "/cc/api/version").ok
     assert not Path(os.environ["OPENED"]).exists()
@@ -198,13 +202,13 @@ def test_c_is_for_a_container(service, folder):
     words = [sys.executable, "-m", "cc_notebook.cli", "start", "-c", "--port", str(service.port)]
     with subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            told = until(lambda: client.running() or process.poll())
+            told = until(lambda: serving.running() or process.poll())
             assert told["pid"] == process.pid
             assert ask(told | {"url": f"http://127.0.0.2:{service.port}"}, "/cc/api/version").ok
         finally:
             process.terminate()
         process.wait(30)
-    assert client.running() is None
+    assert serving.running() is None
 
 
 def test_stop_leaves_runs_going(service, folder):
@@ -215,7 +219,7 @@ def test_stop_leaves_runs_going(service, folder):
     )
     service("start", "--port", service.port, "--no-browser")
     rest = client.RESTWorkflow()
-    assert rest.url == f"{client.running()['url']}/cc/api"
+    assert rest.url == f"{serving.running()['url']}/cc/api"
     rest.upload_workflow("slow.yaml")
     run = rest.run_workflow("slow")["run"]
     assert "runs that go on: 1" in service("stop")
@@ -255,7 +259,7 @@ def test_behind_tls(service, folder):
     config = {"ServerApp": {"certfile": str(certificate), "keyfile": str(key)}}
     (folder.parent / "CONFIG" / "jupyter_server_config.json").write_text(json.dumps(config))
     service("start", "--port", service.port, "--no-browser")
-    told = client.running()
+    told = serving.running()
     assert told["url"] == f"https://127.0.0.1:{service.port}"
     with socket.create_connection(("127.0.0.1", service.port), 9) as line:
         trusted = ssl.create_default_context(cafile=str(certificate))

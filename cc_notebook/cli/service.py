@@ -4,21 +4,20 @@ import html
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import webbrowser
 from collections.abc import Sequence
-from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from cc_notebook import runs, store
+from cc_notebook import runs, serving, store
 from cc_notebook.cli.group import AS_JSON, main
 from cc_notebook.cli.workflow import JOB, NAME, attribute, workflow
-from cc_notebook.client import LIMIT, NONE, RESTWorkflow, known, running, service_folder
-from cc_notebook.errors import InputError, ResourceError, UnavailableError, clean
+from cc_notebook.client import LIMIT, RESTWorkflow
+from cc_notebook.errors import InputError, ResourceError, clean
 
 
 @main.command()
@@ -30,18 +29,20 @@ from cc_notebook.errors import InputError, ResourceError, UnavailableError, clea
 @click.pass_context
 def start(ctx: click.Context, container: bool, host: str | None, port: int, reload: bool, no_browser: bool) -> None:
     """Start the service: REST and the page, for you alone. Files below this folder can become workflows."""
-    if (told := running()) is not None:
+    if not find_spec("jupyter_server"):
+        raise InputError("the service needs a Jupyter server: pip install 'cc-notebook[server]'")
+    if (told := serving.running()) is not None:
         click.echo(f"it is running already: {told.get('url', 'it has just been started')}/cc/")
         return
-    path, none = service_folder() / "log", subprocess.DEVNULL
+    path, none = serving.folder() / "log", subprocess.DEVNULL
     own = {"ip": host or ("*" if container else "127.0.0.1"), "port": port, "autoreload": reload, "root_dir": "."}
-    words = [sys.executable, "-m", "cc_jupyter", str(path.parent), *(f"--ServerApp.{key}={own[key]}" for key in own)]
+    words = [sys.executable, "-m", "cc_jupyter", *(f"--ServerApp.{key}={own[key]}" for key in own)]
     if container:
         os.execv(words[0], words)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as log:
         child = subprocess.Popen(words, stdin=none, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
     assert child.stdout
-    if not (select.select([child.stdout], [], [], LIMIT)[0] and child.stdout.readline()):
+    if not (select.select([child.stdout], [], [], LIMIT)[0] and child.stdout.readline()) and not serving.running():
         raise ResourceError(f"the service did not start: {path.read_text().strip().split(chr(10))[-1]}; see {path}")
     child.returncode = 0  # it is meant to go on without us
     if not no_browser:
@@ -52,13 +53,7 @@ def start(ctx: click.Context, container: bool, host: str | None, port: int, relo
 @main.command()
 def stop() -> None:
     """Stop the service. Runs go on: each has an engine of its own."""
-    told = known()
-    with suppress(ProcessLookupError):
-        process = os.pidfd_open(told["pid"])
-        if running() == told:  # so this is the service's process, and no other can take its place
-            signal.pidfd_send_signal(process, signal.SIGTERM)
-            if not select.select([process], [], [], LIMIT)[0]:
-                raise UnavailableError(f"the service does not end: kill -9 {told['pid']}")
+    serving.stop(LIMIT)
     click.echo(f"the service has stopped; runs that go on: {sum(run.engine_alive() for run in runs.all_runs())}")
 
 
@@ -66,16 +61,16 @@ def stop() -> None:
 @AS_JSON
 def status(as_json: bool = False) -> None:
     """Say whether the service is running, and where. The exit code is 1 if it is not."""
-    told = running() or {}
-    text = "it runs at {url}/cc/ for files below {root}; its token is in {token_file}".format(**told) if told else NONE
-    click.echo(json.dumps({"running": bool(told)} | told) if as_json else text)
+    told = serving.running() or {}
+    text = "it runs at {url}/cc/ for files below {root}; its token is in {token_file}".format(**told) if told else ""
+    click.echo(json.dumps({"running": bool(told)} | told) if as_json else text or serving.NONE)
     sys.exit(not told)
 
 
 @main.command()
 def view() -> None:
     """Open the service's page in your browser, logged in by a file that only you can read."""
-    told, page = known(), service_folder() / "view.html"
+    told, page = serving.known(), serving.folder() / "view.html"
     told["token"] = Path(told["token_file"]).read_text()
     words = {key: html.escape(str(value)) for key, value in told.items()}
     store.write_new(page, Path(__file__).with_name("view.html").read_text().format(**words))

@@ -1,5 +1,6 @@
 """The extension as a Jupyter server knows it: its name, its routes, and the page `cc/docs` that shows them."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from tornado import web
 
+from cc_jupyter.living import live
 from cc_jupyter.table import handlers
 
 try:
@@ -35,3 +37,6 @@ class CCExtension(ExtensionApp):
     extension_url = "/cc"
     handlers: Any = [*handlers(), *([("/cc/docs", DocsHandler)] if swagger_ui_path else [])]
     static_paths: Any = [str(swagger_ui_path)] if swagger_ui_path else []
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        self._living = asyncio.create_task(live(serverapp.web_app.settings, self.log))

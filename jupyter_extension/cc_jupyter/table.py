@@ -21,7 +21,6 @@ TEXT, HTML, IPYNB, EVENTS = "text/plain", "text/html", "application/x-ipynb+json
 Any_ = dict[str, Any]
 KNOWN: Any_ = {"name": str, "path": str | None}
 WRITTEN = KNOWN | {"workflow": Any_}
-PROBLEMS = {"valid": bool, "problems": list[Problem]}
 GRAPH = {"nodes": list[Any_], "edges": list[tuple[str, str]]}
 ORDER = {"dependencies": list[str]}
 TOLD = {"events": list[Event], "seq": int, "ended": bool}
@@ -29,7 +28,6 @@ ERROR = {"code": str, "message": str, "hint": str}
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
 SUMMARY |= {"progress": float, "counts": dict[str, int]}
-RUNS = {"runs": [SUMMARY], "total": int}
 
 
 def version() -> Any:
@@ -56,7 +54,7 @@ ROUTES = (
     Route("PUT", FLOW, flows.replace, (WRITTEN,), takes=(YAML,)),
     Route("DELETE", FLOW, flows.delete, status=204, wrong=409),
     Route("GET", f"{FLOW}/archive", flows.pack, (ZIP,)),
-    Route("POST", f"{FLOW}/validation", flows.validate, (PROBLEMS,), takes=("*/*",)),
+    Route("POST", f"{FLOW}/validation", flows.validate, ({"valid": bool, "problems": list[Problem]},), takes=("*/*",)),
     Route("GET", f"{FLOW}/graph.{{ending}}", flows.graph, (GRAPH, SVG, PNG)),
     Route("GET", f"{FLOW}/dependencies", flows.dependencies, (ORDER,)),
     Route("POST", f"{FLOW}/dependencies", flows.add_dependency, (ORDER,)),
@@ -65,7 +63,7 @@ ROUTES = (
     Route("GET", f"{FLOW}/jobs/{{job}}", flows.job, (Any_,)),
     Route("PUT", f"{FLOW}/jobs/{{job}}", flows.put_job, (Any_,)),
     Route("DELETE", f"{FLOW}/jobs/{{job}}", flows.delete_job, status=204),
-    Route("GET", "runs", running.known, (RUNS,)),
+    Route("GET", "runs", running.known, ({"runs": [SUMMARY], "total": int},)),
     Route("POST", "runs", running.start, (Any_,), 201, also=(200, 202), runs=True),
     Route("POST", "workflow/run/{name}", running.start_named, (SUMMARY,), 201, also=(200, 202), runs=True),
     Route("GET", RUN, running.get, (SUMMARY,)),

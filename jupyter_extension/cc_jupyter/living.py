@@ -1,0 +1,52 @@
+"""What the extension does by itself as long as its server lives: it resumes runs, and keeps the server while one works.
+
+It looks in threads, and no error in it ends the server. It decides nothing about a run: each has its own engine.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from logging import Logger
+from typing import Any
+
+from cc_jupyter.following import in_thread
+from cc_notebook import runs, store
+from cc_notebook.errors import CCError
+from cc_notebook.runs import Run
+
+PERIOD = 5.0  # seconds between two looks
+DEATHS = 3  # engines that ended without anything new between them: then somebody has to look
+
+
+def resume(log: Logger) -> None:
+    """Go on with each run of this computer that has lost its engine, unless it is paused or its engines only die."""
+    for run in runs.unfinished(runs.all_runs()):
+        try:
+            here = run.spec.machine == store.machine_id() and not run.refresh().paused and not run.engine_alive()
+            if here and [event.type for event in run.events()][-DEATHS:] != ["engine"] * DEATHS:
+                log.info("resuming the run %s", run.resume().id)
+        except (CCError, OSError) as error:
+            log.warning("the run %s cannot be resumed: %s", run.id, error)
+
+
+def works(known: dict[str, Run]) -> bool:
+    """True if a run on this computer has something to do; `known` spares reading its events again."""
+    alive = {run.id: known.get(run.id, run) for run in runs.all_runs() if run.engine_alive()}
+    known.clear()
+    known.update(alive)
+    views = [run.refresh() for run in alive.values()]
+    return any(not view.paused or view.counts().keys() & {"submitted", "running"} for view in views)
+
+
+async def live(settings: dict[str, Any], log: Logger) -> None:
+    """Resume what may be resumed, then mark activity again and again while a run works, and not longer."""
+    work: Any = partial(resume, log)
+    later: Any = partial(works, {})
+    while True:
+        try:
+            if await in_thread(work):
+                settings["last_activity_times"]["cc_jupyter"] = datetime.now(UTC)
+        except (CCError, OSError) as error:
+            log.warning("the runs of this computer cannot be seen: %s", error)
+        work = later
+        await asyncio.sleep(PERIOD)
