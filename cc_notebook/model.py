@@ -144,6 +144,9 @@ def _list(value: object) -> object:
     return value
 
 
+LoopValues = Annotated[Any, BeforeValidator(_list, json_schema_input_type=list[Any] | str)]
+
+
 def _empty(value: object) -> object:
     return {} if value is None else value
 
@@ -190,13 +193,12 @@ class Job(BaseModel):
     after: Names = ()
     trigger: Trigger = "all_success"
     when: str | None = None
-    foreach: dict[LoopName, Annotated[Any, BeforeValidator(_list, json_schema_input_type=list[Any] | str)]] | None = (
-        None
-    )
+    foreach: dict[LoopName, LoopValues] | None = None
     exclude: tuple[dict[LoopName, Any], ...] = ()
     include: tuple[dict[LoopName, Any], ...] = ()
     repeat: Annotated[Repeat, BeforeValidator(_max, json_schema_input_type=Repeat | int)] | None = None
     workflow: str | None = None
+    port: int | None = Field(None, ge=1, le=65535)
     isolated: bool = False
     files: Files = Files()
 

@@ -67,6 +67,11 @@ def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, o
     return result
 
 
+def serves(job: Job, state: str) -> dict[str, str]:
+    """Where a running job of this computer answers HTTP, below the URL of a server with jupyter-server-proxy."""
+    return {"serves": f"proxy/{job.port}/"} if job.port and job.kind == "local" and state == "running" else {}
+
+
 def facts(job: Job, around: Surroundings, item: Mapping[str, object]) -> dict[str, object]:
     """What the job's result depends on beside its script and files: each value by a name that a user understands."""
     found = {f"argument {place}": _value(job, value, around) for place, value in enumerate(job.args, 1)}

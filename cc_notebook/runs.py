@@ -22,7 +22,7 @@ from cc_notebook.errors import InputError, ResourceError, UnavailableError, near
 from cc_notebook.hosts.folder import copied, write
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
-from cc_notebook.payload import attempt_of
+from cc_notebook.payload import attempt_of, serves
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
 from cc_notebook.store import ID_TIME, Ask, Request, home, rename, write_new
 
@@ -161,8 +161,9 @@ class Run:
         number = attempt or newest
         if number > newest:
             raise InputError(f"job '{job}' has {newest or 'no'} attempts, not {number}")
-        attempt_folder = self.folder / attempt_of(self.refresh().flow.jobs[job], self.id, number).folder
-        return attempt_folder / "log" if number else None
+        return (
+            self.folder / attempt_of(self.refresh().flow.jobs[job], self.id, number).folder / "log" if number else None
+        )
 
     def reader(self) -> Reader:
         """Reads the events from the first, and at each further call those that came since."""
@@ -268,8 +269,7 @@ class Run:
         view = self.refresh()
         if not view.ended and not self.engine_alive():
             words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
-            last = f" (its last words: {words})" if words else ""
-            return f"no engine works on it: jupyter cc resume {self.id}{last}"
+            return f"no engine works on it: jupyter cc resume {self.id}" + f" (its last words: {words})" * bool(words)
         return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
 
     def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "", text: str = "") -> Self:
@@ -304,7 +304,7 @@ class Run:
         return job
 
     def _derived(self, name: str, status: JobStatus, plan: control.Plan) -> dict[str, Any]:
-        shown: dict[str, Any] = {"changed": status.changed}
+        shown: dict[str, Any] = {"changed": status.changed, **serves(self.refresh().flow.jobs[name], status.state)}
         if status.state == "ready":
             shown["waiting"] = "blocked" if name in plan.blocked else "ready" if name in plan.queue(name) else "waiting"
             if name in plan.blocked:

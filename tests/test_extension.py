@@ -1,7 +1,9 @@
 """The Jupyter server extension: who gets an answer, and that installing the package enables it."""
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -11,10 +13,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
+import cc_jupyter
 from jupyter_server.auth.authorizer import Authorizer
+from sshd import listens
 from tornado.httpclient import HTTPClientError
 
 import cc_notebook
+from cc_notebook import Workflow
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -102,3 +107,45 @@ def run(*words):
     ended = subprocess.run([str(word) for word in words], cwd="/", env=environment, **options)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout + ended.stderr
+
+
+BOARD = """
+workflow:
+  nodes:
+    board: {exec: 'exec PYTHON -m http.server --bind 127.0.0.1 "$PORT"', env: {PORT: "{port}"}, port: NUMBER}
+"""
+
+
+async def test_a_job_that_serves_http_is_reached_through_the_server(jp_serverapp, jp_fetch, folder):
+    """With jupyter-server-proxy and the server's login, as long as the job runs; it ends with its run."""
+    proxy = pytest.importorskip("jupyter_server_proxy")
+    proxy._load_jupyter_server_extension(jp_serverapp)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    text = BOARD.replace("PYTHON", sys.executable).replace("NUMBER", str(port))
+    (folder / "board.yaml").write_text(text)
+    (folder / "index.html").write_text("hello from the job")
+    run = await asyncio.to_thread(lambda: Workflow("board.yaml").run())
+    told = {}
+    while "serves" not in told or not listens(port):
+        told = json.loads((await jp_fetch("cc", "api", "runs", run.id, "jobs", "board")).body)
+    assert told["serves"] == f"proxy/{port}/"
+    assert (await jp_fetch("proxy", str(port), "/")).body == b"hello from the job"
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch("proxy", str(port), "/", headers={"Authorization": ""}, follow_redirects=False)
+    assert refused.value.code in (302, 403)
+    await asyncio.to_thread(lambda: run.cancel().wait(30))
+    assert not listens(port) and "serves" not in run.status("board")
+
+
+def test_the_launcher_of_jupyterlab_has_a_tile(wheel):
+    """jupyter-server-proxy finds it in the installed package, and takes it; it points at our page."""
+    config = pytest.importorskip("jupyter_server_proxy.config")
+    entries = next(name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("entry_points.txt"))
+    assert (
+        "[jupyter_serverproxy_servers]\ncc-notebook = cc_jupyter:launcher"
+        in zipfile.ZipFile(wheel).read(entries).decode()
+    )
+    tile = config.ServerProcess(name="cc-notebook", **cc_jupyter.launcher()).launcher_entry
+    assert tile.enabled and tile.path_info == "cc/"

@@ -332,6 +332,7 @@ def seen(item, name):
         ("exec: x, foreach: {n: [1]}, include: [{n: 1, m: 2}]", "include", [{"n": 1, "m": 2}]),
         ("exec: x, repeat: {until: a.x < 1, max: 5}", "repeat", {"until": "a.x < 1", "max": 5}),
         ("exec: x, repeat: 3", "repeat", {"until": None, "max": 3}),
+        ("exec: x, port: 6006", "port", 6006),
         ("exec: x, isolated: true", "isolated", True),
         ("exec: x, files: {in: [a.csv], out: ['*.png']}", "files", {"in": ["a.csv"], "out": ["*.png"]}),
     ],
