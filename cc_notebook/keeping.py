@@ -46,6 +46,15 @@ def age(run: Run) -> float:
     return (time.time() - (run.folder / "events.jsonl").stat().st_mtime) / 86400
 
 
+def files_of(run: Run) -> dict[str, Path]:
+    """The files of a run by their names for an archive: workflow, journal, newest logs, results. No other link."""
+    found = {"events.jsonl": run.folder / "events.jsonl", f"{run.spec.workflow.name}.yaml": Path(run.spec.path)}
+    for path in (path for top in _results(run) for path in top.rglob("*")):
+        if not path.is_symlink() or path.resolve().is_relative_to(run.folder.resolve()):
+            found[path.relative_to(hosts.results(run.spec)).as_posix()] = path
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
 def left_over() -> list[Path]:
     """Hidden folders that a kill left of a run or an upload, and entries of the register whose file is gone."""
     tops = (store.home() / "runs", store.home() / "workflows")

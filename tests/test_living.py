@@ -101,15 +101,14 @@ def test_a_damaged_run_stands_in_no_way(slow, folder, caplog):
 def test_only_a_run_that_works_keeps_the_server(slow, folder):
     """A running one does, a paused one while a job of it runs; one that has ended does not."""
     started(slow)
-    known = {}
-    assert living.works(known) and list(known) == [slow.id]
+    assert living.works()
     slow.pause()
-    assert living.works(known)
+    assert living.works()
     (folder / "go").touch()
     until(lambda: slow.refresh().jobs["a"].state == "done")
-    until(lambda: not living.works(known))
+    until(lambda: not living.works())
     slow.resume().wait(30)
-    until(lambda: not living.works(known) and not known)
+    until(lambda: not living.works())
 
 
 SHORT = """

@@ -567,6 +567,27 @@ def test_a_run_from_its_start_to_its_removal(server):
     server("GET", f"runs/{run}", 404)
 
 
+def test_a_run_is_packed(server):
+    """A zip with workflow, events, report, log, executed notebook and result; nothing that a link elsewhere names."""
+    (server.root / "out.yaml").write_text(
+        "workflow: {nodes: {a: {exec: 'echo hello; echo 7 > $CC_RESULTS_DIR/seven'}}}"
+    )
+    server("POST", "workflows", 201, json={"path": "out.yaml"})
+    run = server("POST", "runs?wait=30", 200, json={"workflow": "out"}).json()["run"]
+    beside = server.root / "out-runs" / run
+    (beside / "outside").symlink_to("/etc/passwd")
+    (beside / "folder").symlink_to("/etc")
+    answer = server("GET", f"runs/{run}/archive", 200)
+    assert f"{run}.zip" in answer.headers["Content-Disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        assert set(packed.namelist()) == {"out.yaml", "events.jsonl", "report.html", "a.log", "seven"}
+        assert packed.read("a.log") == b"hello\n" and b"<html" in packed.read("report.html")
+    with open(beside / "large", "wb") as large:
+        large.truncate(200_000_000)
+    assert "one by one" in server("GET", f"runs/{run}/archive", 413).json()["hint"]
+    (beside / "large").unlink()
+
+
 def test_a_run_is_steered(server):
     """Paused, grown, resumed, a job and then all of it cancelled; while it is unfinished it cannot be removed."""
     server.workflow("steered", SLOW)
@@ -654,6 +675,20 @@ def test_a_kill_between_key_and_run_starts_no_second_run(folder):
     assert (run.id, new) == (ids[0], True)
     assert running._once("k", "asked", "w", die)[0].id == run.id and len(ids) == 1
     run.wait(30)
+
+
+def test_an_old_key_is_forgotten(folder):
+    """After a month its file is gone, with the next start."""
+    made = Workflow(name="w")
+    made.add_job("a", exec="true")
+    start = lambda run_id: made.run(run_id=run_id, new=True)  # noqa: E731
+    first, _ = running._once("k", "asked", "w", start)
+    keys = running.store.home() / "keys"
+    (old,) = keys.glob("*.json")
+    os.utime(old, (1, 1))
+    running._once("another", "asked", "w", start)
+    assert not old.exists() and len(list(keys.glob("*.json"))) == 1
+    first.wait(30)
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------

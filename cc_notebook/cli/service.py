@@ -107,11 +107,10 @@ def add(name: str | None, job: str | None, args: Sequence[str]) -> None:
 def list_known(name: str | None, job: str | None) -> None:
     """List workflows, jobs or attributes: all that is known of what is named."""
     rest = RESTWorkflow.of_service()
+    lines = [flow["name"] for flow in rest.list_workflows()]
     if name or job:
         found = rest.get_workflow(name or "workflow", job)
         lines = [f"{key}: {value}" for key, value in found.items()] if job else list(found["workflow"]["nodes"])
-    else:
-        lines = [flow["name"] for flow in rest.list_workflows()]
     click.echo(clean("\n".join(lines) or "there are no workflows yet"))
 
 

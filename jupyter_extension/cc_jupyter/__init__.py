@@ -12,5 +12,5 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 
 def launcher() -> dict[str, Any]:
-    """A tile of JupyterLab's launcher that opens our page: jupyter-server-proxy shows it, and proxies nothing for it."""
+    """A tile of JupyterLab's launcher that opens our page; jupyter-server-proxy shows it and proxies nothing for it."""
     return {"port": 1, "new_browser_tab": False, "launcher_entry": {"title": "Workflows", "path_info": "cc/"}}

@@ -6,7 +6,6 @@ Its token stands in a file for its owner alone; no command line, URL or log ever
 import os
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 from jupyter_server.serverapp import ServerApp
 
@@ -24,8 +23,7 @@ def main(*options: str) -> None:
     server.initialize([*OPTIONS, *options, f"--IdentityProvider.token={token}"], find_extensions=False)
     if server.ip not in ("127.0.0.1", "::1", "localhost") and not server.identity_provider.auth_enabled:
         sys.exit("your Jupyter configuration asks nobody to log in, so the service listens at 127.0.0.1 only")
-    url, path = server.connection_url.rstrip("/"), server.base_url.rstrip("/")
-    serving.tell(url=url, path=path, root=str(Path(server.root_dir).absolute()))
+    serving.tell(url=server.connection_url.rstrip("/"), path=server.base_url.rstrip("/"), root=server.root_dir)
     print("ready", flush=True)  # for who started us, and now waits
     os.dup2(2, 1)
     server.start()

@@ -12,9 +12,8 @@ from typing import Any
 from cc_jupyter.following import in_thread
 from cc_notebook import runs, store
 from cc_notebook.errors import CCError
-from cc_notebook.runs import Run
 
-PERIOD = 5.0  # seconds between two looks
+PERIOD = 10.0  # seconds between two looks
 DEATHS = 3  # engines that ended without anything new between them: then somebody has to look
 
 
@@ -29,24 +28,20 @@ def resume(log: Logger) -> None:
             log.warning("the run %s cannot be resumed: %s", run.id, error)
 
 
-def works(known: dict[str, Run]) -> bool:
-    """True if a run on this computer has something to do; `known` spares reading its events again."""
-    alive = {run.id: known.get(run.id, run) for run in runs.all_runs() if run.engine_alive()}
-    known.clear()
-    known.update(alive)
-    views = [run.refresh() for run in alive.values()]
+def works() -> bool:
+    """True if a run on this computer has something to do."""
+    views = [run.refresh() for run in runs.all_runs() if run.engine_alive()]
     return any(not view.paused or view.counts().keys() & {"submitted", "running"} for view in views)
 
 
 async def live(settings: dict[str, Any], log: Logger) -> None:
     """Resume what may be resumed, then mark activity again and again while a run works, and not longer."""
     work: Any = partial(resume, log)
-    later: Any = partial(works, {})
     while True:
         try:
             if await in_thread(work):
                 settings["last_activity_times"]["cc_jupyter"] = datetime.now(UTC)
         except (CCError, OSError) as error:
             log.warning("the runs of this computer cannot be seen: %s", error)
-        work = later
+        work = works
         await asyncio.sleep(PERIOD)

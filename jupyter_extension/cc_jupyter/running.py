@@ -4,11 +4,13 @@ import fcntl
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from cc_jupyter import archive
 from cc_jupyter.flows import attachment, path_of
 from cc_jupyter.following import Follower, in_thread, stream
 from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, RunState, Start, Wait
@@ -19,6 +21,8 @@ from cc_notebook.options import select, with_params
 from cc_notebook.runs import Run
 from cc_notebook.views import picture, results, table
 from cc_notebook.workflow import Workflow
+
+KEPT = 30 * 86400  # seconds after which an Idempotency-Key is forgotten
 
 
 def run_of(name: str) -> Run:
@@ -101,7 +105,7 @@ def steer_job(run: str, job: str, verb: Literal["cancel", "retry"], body: Nothin
 
 
 def log(run: str, job: str, attempt: int = 0, start: int = 0, limit: Bytes = 1 << 20) -> Reply:
-    """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end)."""
+    """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end, a tail)."""
     return Reply(run_of(run).log(job, attempt or None, start, limit), media="text/plain; charset=utf-8")
 
 
@@ -142,6 +146,15 @@ def report(run: str) -> Reply:
     with tempfile.TemporaryDirectory() as folder:
         page = run_of(run).report(Path(folder, "report.html")).read_bytes()
     return Reply(page, media="text/html; charset=utf-8", headers=attachment(f"{run}.html"))
+
+
+def pack(run: str) -> Reply:
+    """Download a run as a zip: its workflow, its events, report, newest logs, executed notebooks and results."""
+    paths = keeping.files_of(run_of(run))
+    if sum(path.stat().st_size for path in paths.values()) > archive.MAX_BYTES:
+        raise Refusal(413, f"the run's files have more than {archive.MAX_BYTES:,} bytes", "get them one by one")
+    content = {name: path.read_bytes() for name, path in paths.items()} | {"report.html": report(run).body}
+    return Reply(archive.packed(content), media="application/zip", headers=attachment(f"{run}.zip"))
 
 
 async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None) -> Reply:
@@ -196,6 +209,8 @@ def _once(key: str, asked: str, name: str, begin: Callable[[str], Run]) -> tuple
     folder.mkdir(exist_ok=True, mode=0o700)
     hashed, digest = (hashlib.sha256(text.encode()).hexdigest() for text in (key, asked))
     path = folder / f"{hashed}.json"
+    for old in [file for file in folder.glob("*.json") if file.stat().st_mtime < time.time() - KEPT]:
+        old.unlink(missing_ok=True)
     with open(folder / f"{hashed[:2]}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = json.loads(path.read_text()) if path.exists() else {"run": store.new_id(name), "asked": digest}

@@ -72,6 +72,7 @@ ROUTES = (
     Route("GET", f"{RUN}/events", running.events, (TOLD, EVENTS), also=(204,)),
     Route("GET", f"{RUN}/graph.svg", running.graph, (SVG,)),
     Route("GET", f"{RUN}/report", running.report, (HTML,)),
+    Route("GET", f"{RUN}/archive", running.pack, (ZIP,)),
     Route("GET", f"{RUN}/results/{{job}}", running.rows, (list[Any_], CSV)),
     Route("POST", f"{RUN}/jobs", running.add_job, (SUMMARY,), 201, wrong=409, runs=True),
     Route("GET", JOB, running.job, (JobStatus,)),
