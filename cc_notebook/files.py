@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from cc_notebook import model, spec, yamltext
-from cc_notebook.errors import InputError
+from cc_notebook.errors import InputError, nearest
 
 
 def place(folder: Path) -> spec.Place:
@@ -27,6 +27,14 @@ def read_file(path: Path) -> bytes:
         near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]
         hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
         raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
+
+
+def template(name: str) -> dict[str, str]:
+    """The files with which a workflow can begin, by their names; the workflow's own by "". Raises InputError."""
+    folder = Path(__file__).with_name("templates")
+    nearest(name, sorted(path.name for path in folder.iterdir()), "there is no template")
+    found = [path for path in sorted((folder / name).iterdir()) if path.is_file()]
+    return {"" if path.suffix == ".yaml" else path.name: path.read_text(encoding="utf-8") for path in found}
 
 
 def shown(path: Path) -> str:

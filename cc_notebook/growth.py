@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import posixpath
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -121,13 +121,18 @@ class Flow:
         top = graph.order(names, [(parent, name) for name in names for parent in self.parents[name]])
         return [found for name in top for found in (name, *self.within(name))] if members else top
 
-    def drawn(self, members: bool = False) -> Workflow:
-        """The graph as a workflow, groups as one job each, or with their `members` between what is before and them."""
-        names = list(self.jobs) if members else [name for name in self.jobs if name not in self.group]
-        if names == list(self.workflow.jobs):
+    def drawn(self, members: bool | Collection[str] = False) -> Workflow:
+        """The graph as a workflow, groups as one job each, or with their `members` between what is before and them:
+        of all groups, or of those that are named."""
+        opened = {name: own for name, own in self.members.items() if members is True or (members and name in members)}
+        names = dict[str, None]()
+        for name in self.jobs:  # a group comes before its members
+            if ((group := self.group.get(name, "")) in names and group in opened) or not group:
+                names[name] = None
+        if list(names) == list(self.workflow.jobs):
             return self.workflow
-        edges = [(parent, name) for name in names for parent in self.parents[name] if not self.members.get(name)]
-        for group, own in self.members.items() if members else ():
+        edges = [(parent, name) for name in names for parent in self.parents[name] if not opened.get(name)]
+        for group, own in ((name, opened[name]) for name in names if name in opened):
             edges += [(member, group) for member in own if self.children[member] == [group]]
             edges += [(parent, member) for parent in self.parents[group] for member in own if not self.parents[member]]
         jobs = {name: self.jobs[name] for name in names}

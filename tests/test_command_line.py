@@ -236,7 +236,7 @@ def test_set(folder, store, cc):
     refused(cc("set", "site"), "KEY=VALUE")
 
 
-@pytest.mark.parametrize("template", ["hello", "notebooks"])
+@pytest.mark.parametrize("template", ["hello", "notebooks", "example"])
 def test_new(template, folder, cc):
     """What `new` makes runs as it is; nothing is overwritten, and an unknown template is told with the nearest."""
     said = ok(cc("new", "first", "--template", template))

@@ -33,8 +33,8 @@ ROOMS = {
     "loops and conditions": (540, "growth loops expressions references reuse adding"),
     "widget and client": (140, "widget magics client serving"),
 }
-EXTENSION_BUDGET = 860
-OTHER_BUDGET = 1500  # our own JavaScript, shell, CSS, HTML and YAML
+EXTENSION_BUDGET = 920
+OTHER_BUDGET = 1900  # own JavaScript, shell, CSS, HTML and YAML; 1500 when the report and the page share their parts
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click
 
-from cc_notebook import keeping, runs, store
+from cc_notebook import files, keeping, runs, store
 from cc_notebook.cli.group import AS_JSON, file_of, main, pair
-from cc_notebook.errors import InputError, clean, nearest
-
-TEMPLATES = Path(__file__).parent.parent / "templates"
+from cc_notebook.errors import InputError, clean
 
 
 @main.command()
@@ -22,10 +20,9 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 def validate(file: str, strict: bool) -> None:
     """Check the workflow FILE and report everything that is wrong with it."""
     from cc_notebook import spec
-    from cc_notebook.files import place, read_file
 
     path = file_of(file)
-    model = spec.parse(read_file(path), file, path.stem, place(path.absolute().parent), strict)
+    model = spec.parse(files.read_file(path), file, path.stem, files.place(path.absolute().parent), strict)
     click.echo(f"{file}: {len(model.jobs)} jobs, {len(model.edges)} dependencies, no errors")
 
 
@@ -39,17 +36,15 @@ def schema() -> None:
 
 @main.command()
 @click.argument("name")
-@click.option("--template", default="hello", show_default=True, help="What to begin with: hello, notebooks.")
+@click.option("--template", default="hello", show_default=True, help="What to begin with: hello, notebooks, example.")
 def new(name: str, template: str) -> None:
     """Begin a workflow. NAME.yaml and its scripts come into this folder; nothing is overwritten."""
-    nearest(template, sorted(path.name for path in TEMPLATES.iterdir()), "there is no template")
     yaml = Path(name.removesuffix(".yaml") + ".yaml")
-    sources = [path for path in sorted((TEMPLATES / template).iterdir()) if path.is_file()]
-    made = {yaml if path.suffix == ".yaml" else yaml.with_name(path.name): path for path in sources}
+    made = {yaml.with_name(file) if file else yaml: text for file, text in files.template(template).items()}
     if there := [str(path) for path in made if os.path.lexists(path)]:
         raise InputError(f"{', '.join(there)}: there already, so nothing was made; go to an empty folder")
-    for path, source in made.items():
-        store.write_new(path, source.read_text(encoding="utf-8"))
+    for path, text in made.items():
+        store.write_new(path, text)
     click.echo(f"made {', '.join(map(str, made))}\nrun it with: jupyter cc run {yaml}")
 
 

@@ -1,6 +1,8 @@
-"""The extension as a Jupyter server knows it: its name, its routes, and the page `cc/docs` that shows them."""
+"""The extension as a Jupyter server knows it: its name, its routes, and its pages `cc/` and `cc/docs`."""
 
 import asyncio
+import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ from tornado import web
 
 from cc_jupyter.living import live
 from cc_jupyter.table import handlers
+from cc_notebook.views.table import LOOKS
 
 try:
     from swagger_ui_bundle import swagger_ui_path
 except ImportError:  # it comes with the extra `server`
     swagger_ui_path = None
+
+HERE = Path(__file__).parent
+PAGES = "/cc(?:/|/(?:workflows|runs)/[^/]+(?:/view)?)?"  # `view`: without the frame, for an iframe
+POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'"
+SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)
 
 
 class DocsHandler(JupyterHandler):
@@ -27,16 +35,38 @@ class DocsHandler(JupyterHandler):
     @authorized
     def get(self) -> None:
         """Show the page."""
-        self.finish(Path(__file__).with_name("docs.html").read_bytes())
+        self.finish((HERE / "docs.html").read_bytes())
+
+
+class PageHandler(JupyterHandler):
+    """GET `cc/` and what is below it for people: one page, whose own scripts show what its address names."""
+
+    auth_resource = "cc_jupyter"
+
+    @property
+    def content_security_policy(self) -> str:
+        """Nothing but this server's files, and no script in a page's text."""
+        return f"{super().content_security_policy}; {POLICY}"
+
+    @web.authenticated
+    @authorized
+    def get(self) -> None:
+        """Show the page, in the colours that `?theme=` names, else in those that the browser prefers."""
+        told = {"base": f"{self.base_url}cc/", "symbols": SYMBOLS, "theme": self.get_query_argument("theme", "")}
+        told["cookie"] = str(bool(self.xsrf_token))  # its use sets the cookie that the page's scripts read
+        page = (HERE / "page.html").read_text(encoding="utf-8")
+        for name, text in told.items():
+            page = page.replace(f"@{name}@", escape(text))
+        self.finish(page)
 
 
 class CCExtension(ExtensionApp):
-    """Adds the routes below `<base_url>cc/` to a Jupyter server, and Swagger UI's files, if installed, to `static/`."""
+    """Adds the routes below `<base_url>cc/` to a Jupyter server, and the files of its pages to `static/`."""
 
     name = "cc_jupyter"
     extension_url = "/cc"
-    handlers: Any = [*handlers(), *([("/cc/docs", DocsHandler)] if swagger_ui_path else [])]
-    static_paths: Any = [str(swagger_ui_path)] if swagger_ui_path else []
+    handlers: Any = [*handlers(), (PAGES, PageHandler), *([("/cc/docs", DocsHandler)] if swagger_ui_path else [])]
+    static_paths: Any = [str(HERE / "static"), *([str(swagger_ui_path)] if swagger_ui_path else [])]
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         self._living = asyncio.create_task(live(serverapp.web_app.settings, self.log))

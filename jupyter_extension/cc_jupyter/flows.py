@@ -39,11 +39,15 @@ def known(ask: Ask) -> Any:
 
 
 def create(ask: Ask, body: models.NewWorkflow | models.File | None = None, name: str = "") -> Reply:
-    """Add a workflow: from JSON, YAML (with `?name=`), a file below the server's root, or an archive.
+    """Add a workflow: from JSON, YAML (with `?name=`), a file below the server's root, an archive, or a template.
 
-    The workflow is checked and becomes known; nothing runs. An archive holds the YAML and its scripts.
+    The workflow is checked and becomes known; nothing runs. An archive holds the YAML and its scripts. The templates
+    are those of `jupyter cc new`.
     """
-    if isinstance(body, dict):
+    if isinstance(body, dict) and "template" in body:
+        found = files.template(body["template"])
+        path = _store(name or body["template"], {file: text.encode() for file, text in found.items()})
+    elif isinstance(body, dict):
         path = _below(ask.root, body.get("path", ""))
         Workflow(filename=path)
     elif ask.media in ARCHIVES:
@@ -127,10 +131,10 @@ def add_dependency(ask: Ask, name: str, body: models.Sequence) -> Any:
     return dependencies(ask, name)
 
 
-def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"]) -> Any:
-    """Draw the workflow with the states of its newest run, as SVG or PNG, or get it as JSON."""
+def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"], state: bool = True) -> Any:
+    """Draw the workflow with the states of its newest run, or as it is written, as SVG or PNG, or get it as JSON."""
     flow = Workflow(filename=path_of(name, ask.root))
-    newest = flow.newest()
+    newest = flow.newest() if state else None
     view = newest.refresh() if newest else RunState(flow.model())
     drawn = view.flow.drawn()
     if ending == "json":

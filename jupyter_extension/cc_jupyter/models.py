@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 RunState = Literal["running", "paused", "cancelling", "done", "failed", "cancelled"]
 Wait = Annotated[float, Field(ge=0, le=60, description="How many seconds the answer may wait for the run.")]
 Count = Annotated[int, Field(ge=0)]
+Past = Annotated[int, Field(ge=0)] | None  # an event; none: now
 Bytes = Annotated[int, Field(ge=0, le=1 << 24)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Text = dict[Literal["workflow"], dict[str, Any]]  # a workflow as in its file
-File = dict[Literal["path"], str]  # one that is there, below the server's root folder
+File = dict[Literal["path", "template"], str]  # one that is there, below the server's root folder, or one to begin with
 Sequence = dict[Literal["dependency"], str | list[str]]  # such as `a, b, c`
 Chosen = dict[Literal["jobs"], list[str]] | None  # none: all
 Nothing = Annotated[dict[str, Any], Field(max_length=0)] | None

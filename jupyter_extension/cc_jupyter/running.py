@@ -7,16 +7,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from cc_jupyter import archive
 from cc_jupyter.flows import attachment, path_of
 from cc_jupyter.following import Follower, in_thread, stream
-from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, RunState, Start, Wait
+from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, Past, RunState, Start, Wait
 from cc_jupyter.route import Ask, Refusal, Reply, encoded
-from cc_notebook import hosts, keeping, runs, store
+from cc_notebook import hosts, keeping, launching, runs, state, store
 from cc_notebook.errors import NotFoundError, UnavailableError
+from cc_notebook.hosts.base import shown_name
 from cc_notebook.options import select, with_params
 from cc_notebook.runs import Run
 from cc_notebook.views import picture, results, table
@@ -135,10 +138,42 @@ def rows(ask: Ask, run: str, job: str, format: Literal["json", "csv"] | None = N
     return found
 
 
-def graph(run: str, members: bool = False) -> Reply:
-    """Draw a run with the state of each job."""
-    view = run_of(run).refresh()
-    return Reply(picture.svg(view.flow.drawn(members), view), media="image/svg+xml")
+def graph(run: str, ending: Literal["svg", "json"], members: bool = False, open: str = "", seq: Past = None) -> Any:
+    """Draw a run with the state of each job, or get its graph and params as JSON, with all members of groups.
+
+    `members` draws the members of all groups, `open` those of the groups that it names, one a line. With `seq` the
+    drawing is as it was after that event.
+    """
+    found = run_of(run)
+    view = found.refresh() if seq is None else state.RunState(found.spec.workflow)
+    for event in () if seq is None else takewhile(lambda event: event.seq <= seq, found.events()):
+        view.feed(event)
+    flow = view.flow
+    if ending == "svg":
+        return Reply(picture.svg(flow.drawn(members or open.split("\n")), view), media="image/svg+xml")
+    nodes = []
+    for row in table.rows(found, members=True):
+        own = flow.jobs[row.name]
+        more = {"group": flow.group.get(row.name), "loop": bool(own.foreach or own.repeat)}
+        nodes.append(asdict(row) | more | {"members": len(flow.members.get(row.name, ()))})
+    edges = [(parent, name) for name, parents in flow.parents.items() for parent in parents]
+    return {"nodes": nodes, "edges": edges, "params": found.spec.workflow.params}
+
+
+def files(ask: Ask, run: str, job: str) -> Any:
+    """List the files that a job leaves, as far as they are here: declared results, its log, its executed notebook.
+
+    `path` is that below the server's root, by which Jupyter opens or downloads it; null if it lies elsewhere.
+    """
+    found = run_of(run)
+    found.status(job)
+    beside, own = hosts.results(found.spec), found.refresh().flow.jobs[job]
+    paths = [Path(beside, f"{shown_name(job)}.{kind}") for kind in ("log", "ipynb")]
+    for top in (beside, found.spec.folder):
+        paths += [Path(top, name) for pattern in own.files.out for name in launching.glob(top)("", pattern)]
+    below = {path: str(path.relative_to(ask.root)) if path.is_relative_to(ask.root) else None for path in paths}
+    told = [{"name": path.name, "bytes": path.stat().st_size, "path": below[path]} for path in below if path.is_file()]
+    return {"files": told}
 
 
 def report(run: str) -> Reply:

@@ -70,7 +70,7 @@ ROUTES = (
     Route("DELETE", RUN, running.remove, status=204, wrong=409),
     Route("POST", f"{RUN}/{{verb}}", running.steer, (SUMMARY,), wrong=409, runs=True),
     Route("GET", f"{RUN}/events", running.events, (TOLD, EVENTS), also=(204,)),
-    Route("GET", f"{RUN}/graph.svg", running.graph, (SVG,)),
+    Route("GET", f"{RUN}/graph.{{ending}}", running.graph, (GRAPH, SVG)),
     Route("GET", f"{RUN}/report", running.report, (HTML,)),
     Route("GET", f"{RUN}/archive", running.pack, (ZIP,)),
     Route("GET", f"{RUN}/results/{{job}}", running.rows, (list[Any_], CSV)),
@@ -81,6 +81,7 @@ ROUTES = (
     Route("GET", f"{JOB}/outputs", running.outputs, (Any_,)),
     Route("GET", f"{JOB}/explanation", running.explanation, ({"explanation": str},)),
     Route("GET", f"{JOB}/notebook", running.notebook, (IPYNB,)),
+    Route("GET", f"{JOB}/files", running.files, ({"files": list[Any_]},)),
 )
 
 

@@ -1,0 +1,94 @@
+// One job of a run, beside the page: its state and why, outputs, failing cell, log, files and the proof.
+
+import { ask, at, get, start, text, visitRun } from "./api.js";
+import { bar, startCode, steerCode } from "./actions.js";
+import { button, head, link, make, mark, moment, pairs, span, time } from "./dom.js";
+import { looks } from "./store.js";
+
+const TAIL = 65536; // bytes of a log
+const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)/g;
+
+export class Details {
+  constructor(store) {
+    Object.assign(this, { store, name: "" });
+    this.facts = make("div");
+    this.log = make("pre", { tabindex: "0", "aria-label": "Log" });
+    this.follow = make("input", { type: "checkbox", checked: true });
+    this.proof = make("pre");
+    this.files = make("ul", { class: "files" });
+    this.element = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
+      onkeydown: ({ key }) => key === "Escape" && this.show("") });
+    setInterval(() => this.follow.checked && this.job?.state === "running" && this.tail(), 1000);
+  }
+
+  get job() { return this.store.jobs.get(this.name); }
+
+  show(name) {
+    if (!this.name) this.before = document.activeElement;
+    Object.assign(this, { name, told: "", asked: "", parts: ["runs", this.store.id, "jobs", name] });
+    this.element.hidden = !name;
+    if (!name) return this.before?.focus();
+    this.log.textContent = this.proof.textContent = "";
+    this.bar = this.actions(name);
+    const whole = link("whole log", at([...this.parts, "log"], { limit: 1 << 24 }), { target: "_blank" });
+    this.element.replaceChildren(head(make("h2", {}, name), button("×", () => this.show(""), { "aria-label": "Close" })),
+      this.bar.element, this.facts,
+      head(make("h3", {}, "Log"), make("span", {}, make("label", {}, this.follow, " follow"), "  ·  ", whole)), this.log,
+      make("h3", {}, "Files"), this.files, make("h3", {}, "Explanation"), this.proof);
+    this.element.focus();
+    return this.update();
+  }
+
+  actions(name) {
+    const { id, head: { workflow }, params, nodes } = this.store, state = () => this.job?.state;
+    const steer = (verb) => async () => { await ask("POST", [...this.parts, verb]); this.store.look(100); };
+    const one = (label, verb, states, look) =>
+      ({ name: label, look, does: steer(verb), code: () => steerCode(id, verb, name), when: () => states.includes(state()) });
+    return bar(`Actions of ${name}`, [
+      one("Cancel job", "cancel", ["submitted", "running"], "danger"),
+      one("Retry job", "retry", ["failed", "cancelled", "skipped", "done"]),
+      { name: "Run from here", when: () => !nodes.get(name)?.group,
+        does: async () => visitRun(await start({ workflow, params, from: name, new: true })),
+        code: () => startCode(workflow, { params, from: name, new: true }) },
+    ]);
+  }
+
+  // What the store knows of the job, if that has changed; what only the server knows after a change of state.
+  update() {
+    const job = this.name && this.store.shown.jobs.get(this.name), told = JSON.stringify(job);
+    if (!job || told === this.told) return;
+    this.told = told;
+    const { error = {}, outputs } = job, why = job.reason ? `  ·  ${job.reason}` : "";
+    this.facts.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
+      pairs({ Attempt: job.attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
+        Submitted: moment(job.submitted), Started: moment(job.started), Ended: moment(job.ended),
+        Took: span(time(job.ended) - time(job.started)), Ending: job.ending || "", "Exit code": job.code ?? "" }),
+      ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []),
+      ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`),
+        make("pre", { class: "source" }, error.source || ""), make("pre", {}, error.traceback || "")] : []));
+    this.bar.update();
+    if (this.asked !== job.state + job.attempt) this.ask(this.name);
+    this.asked = job.state + job.attempt;
+  }
+
+  async ask(name) {
+    const { parts } = this, both = [get([...parts, "explanation"]), get([...parts, "files"])];
+    const [{ explanation = "" }, { files = [] }] = await Promise.all(both).catch(() => [{}, {}]);
+    if (name !== this.name) return;
+    this.proof.textContent = explanation;
+    const below = (path) => new URL(`../files/${path.split("/").map(encodeURIComponent).join("/")}`, document.baseURI);
+    const opened = (file) => (file.name.endsWith(".ipynb") ? at([...parts, "notebook"]) : file.path && below(file.path));
+    const item = (file) => make("li", {}, opened(file) ? link(file.name, opened(file), { target: "_blank" }) : file.name,
+      make("small", {}, ` ${file.bytes.toLocaleString()} bytes`));
+    this.files.replaceChildren(...files.map(item));
+    this.tail();
+  }
+
+  async tail() {
+    const { name } = this, told = await text([...this.parts, "log"], { start: -TAIL, limit: TAIL }).catch(() => "");
+    const plain = told.replace(ESCAPES, "");
+    if (name !== this.name || plain === this.log.textContent) return;
+    this.log.textContent = plain;
+    if (this.follow.checked) this.log.scrollTop = this.log.scrollHeight;
+  }
+}
