@@ -34,7 +34,7 @@ ROOMS = {
     "widget and client": (140, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 920
-OTHER_BUDGET = 1900  # own JavaScript, shell, CSS, HTML and YAML; 1500 when the report and the page share their parts
+OTHER_BUDGET = 1500  # our own JavaScript, shell, CSS, HTML and YAML
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
@@ -215,7 +215,9 @@ def test_the_program_is_within_its_budget():
     assert sum(map(code_lines, EXTENSION.rglob("*.py"))) <= EXTENSION_BUDGET
     kinds = {".sh", ".js", ".css", ".html", ".yaml", ".yml"}
     others = [path for top in (PROGRAM, EXTENSION) for path in top.rglob("*") if path.suffix in kinds]
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in others) <= OTHER_BUDGET
+    comment = re.compile(r"//|/\*|#(?![\w!])")  # blank lines and comments count here as little as in Python
+    lines = [line.strip() for path in others for line in path.read_text(encoding="utf-8").splitlines()]
+    assert sum(1 for line in lines if line and not comment.match(line)) <= OTHER_BUDGET
 
 
 def test_modules_are_small():

@@ -268,10 +268,10 @@ def test_report_in_a_browser(failed, browser, scheme, tmp_path):
     assert page.evaluate("document.querySelector('.graph img').naturalWidth") > 50
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert "Cell 2 of 3" in page.locator(".fault").first.inner_text()
-    assert page.locator(".bar").count() == 4 and "attempt 2" in page.locator(".told").first.inner_text()
+    assert page.locator(".ran").count() == 4 and "attempt 2" in page.locator(".told").first.inner_text()
 
     def names():
-        return page.locator("td.name").all_inner_texts()
+        return page.locator("th[scope=row]").all_inner_texts()
 
     before = names()
     page.get_by_role("button", name="Job", exact=True).focus()

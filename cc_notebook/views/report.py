@@ -20,6 +20,7 @@ from cc_notebook.errors import ResourceError, plain
 from cc_notebook.runs import Run
 from cc_notebook.views import picture, table
 
+PARTS = Path(__file__).with_name("parts")  # of pages, this one and those of the server
 EVENTS = ("submit", "start", "done", "fail", "retry", "cancel")
 FIELDS = ("type", "at", "job", "attempt", "host", "started", "ended", "reason")  # of these events
 
@@ -28,6 +29,8 @@ def report(run: Run, path: str | Path | None = None) -> Path:
     """Write the page, by default into the folder beside the workflow where the run's logs are. Returns its path."""
     target = Path(path).expanduser() if path else Path(hosts.results(run.spec), "report.html")
     page = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    page = re.sub(r"@(\w+\.\w+)@", lambda name: (PARTS / name[1]).read_text(encoding="utf-8"), page)
+    page = re.sub(r"^(import .*\n|export )", "", page.replace("@symbols@", table.SYMBOLS), flags=re.MULTILINE)
     script = page.partition("<script>")[2].partition("</script>")[0]
     # ASCII; what could end the element, or begin another, is escaped too
     text = json.dumps(data(run)).translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"})
@@ -50,20 +53,20 @@ def data(run: Run) -> dict[str, Any]:
     jobs = [asdict(row) | {"reason": told(row.reason)} for row in table.rows(run, members=True)]
     for shown in jobs:
         job = status["jobs"][shown["name"]]
+        shown["group"] = view.flow.group.get(shown["name"])
         shown |= {key: job[key] for key in ("started", "ended", "attempt")} | {"outputs": _texts(job["outputs"])}
         shown["error"] = {key: told(text) for key, text in job["error"].items()}
-    own = [event for event in run.events() if event.type in EVENTS]
-    told_events = [{key: told(getattr(event, key)) for key in FIELDS} for event in own]
+    events = [{key: told(getattr(event, key)) for key in FIELDS} for event in run.events() if event.type in EVENTS]
     about = {"cc-notebook": __version__, "Python": platform.python_version(), "Platform": platform.platform()}
     about |= {"Python of the run": Path(spec.python).name}
-    symbols = {state: look.symbol for state, look in table.LOOKS.items()}
     notes = [told(text) for text in (view.reason, status["note"]) if text]
     head = {key: status[key] for key in ("run", "workflow", "state", "progress")}
     head |= {"created": spec.created, "started": view.started, "stopped": view.stopped, "written": store.now()}
-    head |= {"params": _texts(spec.workflow.params), "about": about, "symbols": symbols, "notes": notes}
+    head |= {"params": _texts(spec.workflow.params), "about": about, "notes": notes}
+    head["edges"] = view.flow.drawn(members=True).edges
     with suppress(ResourceError):  # too large, or there is no Graphviz
         head["picture"] = b64encode(picture.svg(view.flow.drawn(), view).encode()).decode()
-    return head | {"events": told_events, "jobs": jobs}
+    return head | {"events": events, "jobs": jobs}
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

@@ -38,6 +38,7 @@ LOOKS = {
     "cancelled": Look("■", "yellow", "#FFE5CC"),
     "skipped": Look("»", "dim", "#EEEEEE"),
 }
+SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)  # for pages
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
 WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
 

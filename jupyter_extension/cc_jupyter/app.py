@@ -1,7 +1,6 @@
 """The extension as a Jupyter server knows it: its name, its routes, and its pages `cc/` and `cc/docs`."""
 
 import asyncio
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from tornado import web
 
 from cc_jupyter.living import live
 from cc_jupyter.table import handlers
-from cc_notebook.views.table import LOOKS
+from cc_notebook.views.report import PARTS
+from cc_notebook.views.table import SYMBOLS
 
 try:
     from swagger_ui_bundle import swagger_ui_path
@@ -23,7 +23,6 @@ except ImportError:  # it comes with the extra `server`
 HERE = Path(__file__).parent
 PAGES = "/cc(?:/|/(?:workflows|runs)/[^/]+(?:/view)?)?"  # `view`: without the frame, for an iframe
 POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'"
-SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)
 
 
 class DocsHandler(JupyterHandler):
@@ -66,7 +65,7 @@ class CCExtension(ExtensionApp):
     name = "cc_jupyter"
     extension_url = "/cc"
     handlers: Any = [*handlers(), (PAGES, PageHandler), *([("/cc/docs", DocsHandler)] if swagger_ui_path else [])]
-    static_paths: Any = [str(HERE / "static"), *([str(swagger_ui_path)] if swagger_ui_path else [])]
+    static_paths: Any = [str(HERE / "static"), str(PARTS), *([str(swagger_ui_path)] if swagger_ui_path else [])]
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         self._living = asyncio.create_task(live(serverapp.web_app.settings, self.log))

@@ -2,7 +2,8 @@
 // An action: name, does (what a click does), code (texts by kind), look (class), when (is it offered now).
 
 import { at } from "./api.js";
-import { button, doing, head, make, say } from "./dom.js";
+import { button, head, make } from "./dom.js";
+import { doing, say } from "./say.js";
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
 const words = (...all) => all.map(shell).join(" ");
@@ -41,18 +42,18 @@ export const steerCode = (run, verb, job) => ({
 
 async function copy(text, block) {
   try { await navigator.clipboard.writeText(text); say("copied"); }
-  catch { getSelection().selectAllChildren(block); say("marked: copy it by your keyboard"); } // no clipboard without https
+  catch { getSelection().selectAllChildren(block); say("marked: copy it by your keyboard"); } // without https
 }
 function dialog(actions) {
   const blocks = make("div"), which = make("select", { id: "which", onchange: () => show() },
     ...actions.map(({ name }, n) => make("option", { value: n }, name)));
   const block = ([kind, text]) => {
     const code = make("pre", { tabindex: "0" }, text);
-    const own = button("Copy", () => copy(text, code), { class: "quiet", "aria-label": `Copy ${kind}` });
+    const own = button("Copy", () => copy(text, code), "quiet", { "aria-label": `Copy ${kind}` });
     return make("figure", {}, make("figcaption", {}, kind, own), code);
   };
   const show = () => blocks.replaceChildren(...Object.entries(actions[which.value].code()).map(block));
-  const close = button("×", () => box.close(), { "aria-label": "Close" });
+  const close = button("×", () => box.close(), "", { "aria-label": "Close" });
   const box = make("dialog", { "aria-label": "Copy as code", onclose: () => box.remove() },
     head(make("label", { for: "which" }, "Copy ", which, " as code"), close), blocks);
   show();
@@ -62,9 +63,9 @@ function dialog(actions) {
 
 // A row of buttons for what is offered now; `update()` looks again.
 export function bar(label, actions) {
-  const buttons = actions.map(({ name, does, look = "" }) => button(name, doing(does), { class: look }));
+  const buttons = actions.map(({ name, does, look = "" }) => button(name, doing(does), look));
   const offered = () => actions.filter(({ when = () => true }) => when());
-  const code = button("</>", doing(() => dialog(offered().filter(({ code: own }) => own))),
+  const code = button("</>", doing(() => dialog(offered().filter(({ code: own }) => own))), "",
     { title: "Copy as Python, YAML, CLI or curl", "aria-label": "Copy as code" });
   const update = () => {
     const now = offered();

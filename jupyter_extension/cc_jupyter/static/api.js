@@ -33,12 +33,3 @@ export async function start(body) {
   const headers = { "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
   return (await ask("POST", ["runs"], { body, headers })).json();
 }
-// Does some work now and again: soon while a run is under way (the work says so), not while nobody looks.
-export function repeat(work) {
-  const again = async () => {
-    const soon = document.hidden || await work().catch(() => true);
-    setTimeout(again, soon ? 2000 : 10000);
-  };
-  setTimeout(again, 2000);
-  return work();
-}

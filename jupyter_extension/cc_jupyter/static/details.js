@@ -7,15 +7,14 @@ import { looks } from "./store.js";
 
 const TAIL = 65536; // bytes of a log
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)/g;
+const below = (path) => new URL(`../files/${path.split("/").map(encodeURIComponent).join("/")}`, document.baseURI);
 
 export class Details {
   constructor(store) {
-    Object.assign(this, { store, name: "" });
-    this.facts = make("div");
+    Object.assign(this, { store, name: "", facts: make("div"), proof: make("pre") });
+    this.files = make("ul", { class: "files" });
     this.log = make("pre", { tabindex: "0", "aria-label": "Log" });
     this.follow = make("input", { type: "checkbox", checked: true });
-    this.proof = make("pre");
-    this.files = make("ul", { class: "files" });
     this.element = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
       onkeydown: ({ key }) => key === "Escape" && this.show("") });
     setInterval(() => this.follow.checked && this.job?.state === "running" && this.tail(), 1000);
@@ -30,26 +29,26 @@ export class Details {
     if (!name) return this.before?.focus();
     this.log.textContent = this.proof.textContent = "";
     this.bar = this.actions(name);
+    const close = button("×", () => this.show(""), "", { "aria-label": "Close" });
     const whole = link("whole log", at([...this.parts, "log"], { limit: 1 << 24 }), { target: "_blank" });
-    this.element.replaceChildren(head(make("h2", {}, name), button("×", () => this.show(""), { "aria-label": "Close" })),
-      this.bar.element, this.facts,
-      head(make("h3", {}, "Log"), make("span", {}, make("label", {}, this.follow, " follow"), "  ·  ", whole)), this.log,
+    const follow = make("label", {}, this.follow, " follow  ·  ");
+    this.element.replaceChildren(head(make("h2", {}, name), close), this.bar.element, this.facts,
+      head(make("h3", {}, "Log"), make("span", {}, follow, whole)), this.log,
       make("h3", {}, "Files"), this.files, make("h3", {}, "Explanation"), this.proof);
     this.element.focus();
     return this.update();
   }
 
   actions(name) {
-    const { id, head: { workflow }, params, nodes } = this.store, state = () => this.job?.state;
-    const steer = (verb) => async () => { await ask("POST", [...this.parts, verb]); this.store.look(100); };
-    const one = (label, verb, states, look) =>
-      ({ name: label, look, does: steer(verb), code: () => steerCode(id, verb, name), when: () => states.includes(state()) });
+    const { id, head: { workflow }, params, nodes } = this.store, again = { params, from: name, new: true };
+    const one = (label, verb, states, look) => ({ name: label, look, when: () => states.includes(this.job?.state),
+      does: async () => { await ask("POST", [...this.parts, verb]); this.store.look(100); },
+      code: () => steerCode(id, verb, name) });
     return bar(`Actions of ${name}`, [
       one("Cancel job", "cancel", ["submitted", "running"], "danger"),
       one("Retry job", "retry", ["failed", "cancelled", "skipped", "done"]),
-      { name: "Run from here", when: () => !nodes.get(name)?.group,
-        does: async () => visitRun(await start({ workflow, params, from: name, new: true })),
-        code: () => startCode(workflow, { params, from: name, new: true }) },
+      { name: "Run from here", when: () => !nodes.get(name)?.group, code: () => startCode(workflow, again),
+        does: async () => visitRun(await start({ workflow, ...again })) },
     ]);
   }
 
@@ -57,18 +56,17 @@ export class Details {
   update() {
     const job = this.name && this.store.shown.jobs.get(this.name), told = JSON.stringify(job);
     if (!job || told === this.told) return;
-    this.told = told;
-    const { error = {}, outputs } = job, why = job.reason ? `  ·  ${job.reason}` : "";
+    const { error = {}, outputs, state, attempt } = job, why = job.reason ? `  ·  ${job.reason}` : "";
     this.facts.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
-      pairs({ Attempt: job.attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
+      pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
         Submitted: moment(job.submitted), Started: moment(job.started), Ended: moment(job.ended),
         Took: span(time(job.ended) - time(job.started)), Ending: job.ending || "", "Exit code": job.code ?? "" }),
       ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []),
       ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`),
         make("pre", { class: "source" }, error.source || ""), make("pre", {}, error.traceback || "")] : []));
     this.bar.update();
-    if (this.asked !== job.state + job.attempt) this.ask(this.name);
-    this.asked = job.state + job.attempt;
+    if (this.asked !== `${state} ${attempt}`) this.ask(this.name);
+    Object.assign(this, { told, asked: `${state} ${attempt}` });
   }
 
   async ask(name) {
@@ -76,17 +74,16 @@ export class Details {
     const [{ explanation = "" }, { files = [] }] = await Promise.all(both).catch(() => [{}, {}]);
     if (name !== this.name) return;
     this.proof.textContent = explanation;
-    const below = (path) => new URL(`../files/${path.split("/").map(encodeURIComponent).join("/")}`, document.baseURI);
-    const opened = (file) => (file.name.endsWith(".ipynb") ? at([...parts, "notebook"]) : file.path && below(file.path));
-    const item = (file) => make("li", {}, opened(file) ? link(file.name, opened(file), { target: "_blank" }) : file.name,
-      make("small", {}, ` ${file.bytes.toLocaleString()} bytes`));
-    this.files.replaceChildren(...files.map(item));
+    const place = (file) => (file.name.endsWith(".ipynb") ? at([...parts, "notebook"]) : file.path && below(file.path));
+    const told = (file) => (place(file) ? link(file.name, place(file), { target: "_blank" }) : file.name);
+    const size = (file) => make("small", {}, ` ${file.bytes.toLocaleString()} bytes`);
+    this.files.replaceChildren(...files.map((file) => make("li", {}, told(file), size(file))));
     this.tail();
   }
 
   async tail() {
-    const { name } = this, told = await text([...this.parts, "log"], { start: -TAIL, limit: TAIL }).catch(() => "");
-    const plain = told.replace(ESCAPES, "");
+    const { name } = this, query = { start: -TAIL, limit: TAIL };
+    const plain = (await text([...this.parts, "log"], query).catch(() => "")).replace(ESCAPES, "");
     if (name !== this.name || plain === this.log.textContent) return;
     this.log.textContent = plain;
     if (this.follow.checked) this.log.scrollTop = this.log.scrollHeight;

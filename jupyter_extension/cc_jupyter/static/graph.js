@@ -1,20 +1,17 @@
 // The server's picture of a graph, put in once; later only colours, symbols and texts change where they stand.
 
 import { text } from "./api.js";
-import { button, head, make, say, SYMBOLS } from "./dom.js";
+import { canvas, SYMBOLS } from "./dom.js";
+import { say } from "./say.js";
 
 const KNOWN = "svg, g, title, path, polygon, polyline, ellipse, text"; // nothing else of a picture is shown
 const SYMBOL = new RegExp(`^[${Object.values(SYMBOLS).join("")}](?= )`);
 
 export class Graph {
-  // `pick(name)` is called for a node that is clicked; `open(name)` tells if it is a group, and open.
-  constructor(pick, open = () => undefined) {
+  // `pick(name)` is called for a node that is clicked; `open(name)` tells if a group is ("true", "false"), or false.
+  constructor(pick, open = () => false) {
     Object.assign(this, { pick, open, nodes: new Map(), states: new Map(), next: 0 });
-    this.frame = make("div", { class: "canvas", tabindex: "0", role: "region", "aria-label": "Graph" });
-    const size = button("Full size", () => {
-      size.textContent = this.frame.classList.toggle("full") ? "Fit" : "Full size";
-    }, { class: "quiet" });
-    this.element = make("section", { class: "graph" }, head(make("h2", {}, "Graph"), size), this.frame);
+    Object.assign(this, canvas());
   }
 
   // Ask for the picture: at once, or as soon as it is no burden, for it is asked for again while things change.
@@ -38,8 +35,8 @@ export class Graph {
     const plan = JSON.stringify([svg.getAttribute("viewBox"), shapes]);
     if (plan !== this.plan) this.renew(svg, nodes);
     else this.nodes.forEach((node, name) => {
-      const news = texts(nodes.get(name));
-      texts(node).forEach((old, n) => { if (old.textContent !== news[n].textContent) old.replaceChildren(news[n].textContent); });
+      const news = texts(nodes.get(name)).map((own) => own.textContent);
+      texts(node).forEach((old, n) => { if (old.textContent !== news[n]) old.textContent = news[n]; });
     });
     this.plan = plan;
     this.paint(this.states);
@@ -67,10 +64,10 @@ export class Graph {
       const state = states.get(name) || "ready", open = this.open(name), words = node.querySelector("text");
       const told = words?.textContent.replace(SYMBOL, SYMBOLS[state]);
       if (told && told !== words.textContent) words.textContent = told;
-      if (node.ariaLabel === `${name}: ${state}` && node.ariaExpanded === String(open)) continue;
-      node.setAttribute("class", `node ${state} ${open === undefined ? "" : "group"}`);
+      if (node.ariaLabel === `${name}: ${state}` && (node.ariaExpanded || false) === open) continue;
+      node.setAttribute("class", `node ${state} ${open ? "group" : ""}`);
       node.ariaLabel = node.querySelector("title").textContent = `${name}: ${state}`;
-      node.ariaExpanded = open;
+      node.ariaExpanded = open || null;
     }
   }
 }

@@ -3,9 +3,11 @@
 import { ask, page, start, visitRun } from "./api.js";
 import { bar, startCode, steerCode } from "./actions.js";
 import { Details } from "./details.js";
-import { button, choice, clock, far, link, make, mark, ORDER, put, say, SYMBOLS } from "./dom.js";
+import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./dom.js";
 import { Graph } from "./graph.js";
+import { Replay } from "./replay.js";
 import { Results } from "./results.js";
+import { say } from "./say.js";
 import { looks, over, RunStore } from "./store.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
@@ -13,108 +15,101 @@ import { Timeline } from "./timeline.js";
 export async function runPage(id, view) {
   const store = new RunStore(id, () => draw(), told), opened = new Set();
   await store.load();
-  const { id: run, head: { workflow } } = store, own = ["runs", run], grown = (name) => store.nodes.get(name)?.members;
+  const { id: run, head: { workflow } } = store, own = ["runs", run];
+  const group = (name) => store.nodes.get(name)?.members > 0, open = (name) => group(name) && String(opened.has(name));
   const toggle = (name) => { if (!opened.delete(name)) opened.add(name); draw(true); };
-  const details = new Details(store), pick = (name) => details.show(name);
-  const graph = new Graph((name) => (grown(name) ? toggle : pick)(name), (name) => (grown(name) ? opened.has(name) : undefined));
+  const details = new Details(store), pick = (name) => details.show(name), replay = new Replay(store);
   const timeline = new Timeline(pick), results = new Results(store, pick);
+  const graph = new Graph((name) => (group(name) ? toggle : pick)(name), open);
 
-  const named = ({ name, members, deep }) => make("span", { css: { "--deep": deep } },
-    members > 0 && button(opened.has(name) ? "▾" : "▸", () => toggle(name),
-      { class: "quiet", "aria-expanded": String(opened.has(name)), "aria-label": `Members of ${name}` }),
-    button(name, () => pick(name), { class: "quiet plain" }));
-  const jobs = new Table("Jobs", [
-    { title: "#", value: (row) => row.number, kind: "number soft" },
-    { title: "Name", value: (row) => row.name, also: (row) => row.members && opened.has(row.name), show: named, kind: "name" },
-    { title: "Status", value: (row) => row.state, show: (row) => mark(row.state) },
-    { title: "Host", value: (row) => row.host },
-    { title: "Progress", value: (row) => row.progress, also: (row) => row.state + row.step,
-      show: ({ state, progress, step }) => far(state, progress, step && ` (${step.replace("/", " of ")})`) },
-    { title: "Script", value: (row) => row.script, kind: "script" },
-    { title: "Start", value: (row) => row.started, show: (row) => clock(row.started) },
-    { title: "End", value: (row) => row.ended, show: (row) => clock(row.ended) },
-  ], (row) => row.name);
-  const filter = make("input", { type: "search", placeholder: "Filter", "aria-label": "Filter jobs", oninput: () => draw() });
+  const fold = (name) => button(opened.has(name) ? "▾" : "▸", () => toggle(name), "quiet",
+    { "aria-expanded": open(name), "aria-label": `Members of ${name}` });
+  const named = ({ name, deep }) => make("span", { css: { "--deep": deep } }, group(name) && fold(name),
+    button(name, () => pick(name), "quiet plain"));
+  const jobs = new Table("Jobs", "name", [
+    { title: "#", key: "number", kind: "number soft" },
+    { title: "Name", key: "name", also: ({ name }) => open(name), show: named, kind: "name" },
+    { title: "Status", key: "state", show: ({ state }) => mark(state) },
+    { title: "Host", key: "host" },
+    { title: "Progress", key: "progress", also: ({ state, step }) => state + step, show: far },
+    { title: "Script", key: "script", kind: "script" },
+    { title: "Start", key: "started", show: ({ started }) => clock(started) },
+    { title: "End", key: "ended", show: ({ ended }) => clock(ended) },
+  ]);
+  const look = () => { jobs.filter = filter.value; draw(); };
+  const filter = make("input", { type: "search", placeholder: "Filter", "aria-label": "Filter jobs", oninput: look });
   const panels = { Jobs: make("div", {}, filter, jobs.element), Timeline: timeline.element, Results: results.element };
-  const views = choice(panels, () => store.draw());
+  const choose = (name) => {
+    heads.forEach((head) => { head.ariaPressed = String(head.textContent === name); });
+    Object.entries(panels).forEach(([other, panel]) => { panel.hidden = other !== name; });
+    store.draw();
+  };
+  const heads = Object.keys(panels).map((name) => button(name, () => choose(name)));
 
   const steer = (verb) => async () => { await ask("POST", [...own, verb]); await store.load(); store.look(100); };
-  const one = (name, verb, when, look) => ({ name, look, when, does: steer(verb), code: () => steerCode(run, verb) });
+  const one = (name, verb, when, kind = "") =>
+    ({ name, look: kind, when, does: steer(verb), code: () => steerCode(run, verb) });
   const again = () => ({ params: store.params, new: true }), allowed = () => globalThis.Notification?.permission;
+  const failed = () => [...store.jobs.values()].some(({ state: how }) => ["failed", "cancelled"].includes(how));
   const actions = bar("Actions of the run", [
     { name: "Run again", look: "main", when: () => over(store.state), code: () => startCode(workflow, again()),
       does: async () => visitRun(await start({ workflow, ...again() })) },
     one("Pause", "pause", () => store.state === "running"),
     one("Resume", "resume", () => store.state === "paused" || (!over(store.state) && store.head.note)),
-    one("Retry failed", "retry", () => [...store.jobs.values()].some((job) => ["failed", "cancelled"].includes(job.state))),
+    one("Retry failed", "retry", failed),
     one("Cancel", "cancel", () => !over(store.state), "danger"),
-    { name: "Notify me", when: () => !over(store.state) && allowed() === "default", does: () => Notification.requestPermission() },
+    { name: "Notify me", when: () => !over(store.state) && allowed() === "default",
+      does: () => Notification.requestPermission() },
   ]);
   function told(what) {
     stream.textContent = what === "reconnecting" ? "reconnecting…" : "";
-    if (what === "end") say(`the run has ended: ${store.state}`);
-    if (what === "end" && allowed() === "granted") new Notification(`${workflow}: ${store.state}`, { body: run });
+    if (what !== "end") return;
+    say(`the run has ended: ${store.state}`);
+    if (allowed() === "granted") new Notification(`${workflow}: ${store.state}`, { body: run }).onclick = () => focus();
   }
 
-  const slider = make("input", { type: "range", min: 0, "aria-label": "Replay", oninput: () => jump(slider.valueAsNumber) });
-  const when = make("output"), now = button("Now", () => jump(null), { class: "quiet" });
-  let player = 0;
-  const jump = (count) => { clearInterval(player); store.replay(count); };
-  const play = button("▶ Replay", () => {
-    jump(slider.valueAsNumber < store.events.length ? slider.valueAsNumber : 0);
-    player = setInterval(() => {
-      if (store.at === null || store.at >= store.events.length) clearInterval(player);
-      else store.replay(Math.min(store.events.length, store.at + Math.ceil(store.events.length / 200)));
-    }, 120);
-  }, { class: "quiet" });
-
   const state = make("span", { "aria-live": "polite" }), stream = make("span", { class: "soft", role: "status" });
-  const counts = make("p", { class: "counts" }), note = make("p", { class: "note" });
-  const share = make("div", { class: "share", role: "progressbar", "aria-label": "Progress" });
-  const away = view && link("Open in a tab", page("runs", run), { target: "_blank" });
   const title = make("h1", {}, view ? workflow : link(workflow, page("workflows", workflow)));
-  put(make("header", {}, make("div", { class: "top" }, title, state, stream, make("span", { class: "soft mono" }, run), away),
-    share, counts, note, make("div", { class: "top" }, actions.element,
-      make("div", { class: "replay" }, play, slider, when, now))),
-  make("div", { class: "two" }, graph.element, make("section", {}, views, ...Object.values(panels))), details.element);
+  const away = view && link("Open in a tab", page("runs", run), { target: "_blank" });
+  const counts = make("div"), note = make("p", { class: "note" }), name_ = make("span", { class: "soft mono" }, run);
+  put(make("header", {}, make("div", { class: "top" }, title, state, stream, name_, away), counts, note,
+    make("div", { class: "top" }, actions.element, replay.element)),
+  make("div", { class: "two" }, graph.element,
+    make("section", {}, make("div", { class: "choice" }, ...heads), ...Object.values(panels))), details.element);
 
-  // A row for each job that is seen: groups with the progress of their members, members if theirs is open.
+  // A row for each job that is seen: groups with the progress of their members, members if their group is open.
   function rows({ jobs: statuses, groups }) {
     const above = (node) => (node?.group ? [node.group, ...above(store.nodes.get(node.group))] : []);
-    const seen = [...store.nodes.values()].filter((node) => filter.value || above(node).every((name) => opened.has(name)));
-    return seen.map((node) => {
+    const seen = (node) => filter.value || above(node).every((name) => opened.has(name));
+    return [...store.nodes.values()].filter(seen).map((node) => {
       const job = statuses.get(node.name) || node, { sum, many, ended } = groups.get(node.name) || {};
       const whole = many ? { progress: Math.floor(sum / many), step: `${ended}/${many}` } : {};
-      const { number, name, script, members } = node, deep = above(node).length;
-      return { ...job, ...whole, number, name, script, members, deep, state: looks(job), host: job.host || node.host };
+      const { number, name, script } = node, deep = above(node).length, host = job.host || node.host;
+      return { ...job, ...whole, number, name, script, deep, host, state: looks(job) };
     });
   }
 
   // Everything that the store shows; at most once in a frame.
   function draw(fresh = false) {
-    const seen = store.shown, there = ORDER.filter((name) => seen.counts[name]), far_ = seen.all.sum / (seen.all.many || 1);
+    const seen = store.shown, { all } = seen;
     document.title = `${SYMBOLS[seen.state] || "·"} ${workflow}: ${seen.state}`;
     if (state.textContent !== mark(seen.state).textContent) state.replaceChildren(mark(seen.state, "badge"));
-    share.replaceChildren(...there.map((name) => make("i", { class: name, css: { flex: seen.counts[name] } })));
-    share.ariaValueNow = Math.round(far_);
-    counts.replaceChildren(make("strong", {}, `${Math.round(far_)}% of ${seen.all.many} jobs`),
-      ...there.map((name) => mark(name, "", `${seen.counts[name]} `)));
+    counts.replaceChildren(...shares((name) => seen.counts[name]));
+    counts.lastChild.prepend(make("strong", {}, `${Math.round(all.sum / (all.many || 1))}% of ${all.many} jobs`));
     note.textContent = seen.live ? [store.head.reason, store.head.note].filter(Boolean).join("; ") : "";
-    jobs.filter = filter.value;
     if (!panels.Jobs.hidden) jobs.draw(rows(seen));
     if (!panels.Timeline.hidden) timeline.draw(store.nodes, store.edges, seen);
     if (!panels.Results.hidden) results.draw();
     graph.paint(new Map([...seen.jobs].map(([name, job]) => [name, looks(job)])));
-    const query = { open: [...opened].join("\n"), ...(!seen.live && { seq: seen.seq }) }, asked = JSON.stringify([query, seen.seq]);
+    const query = { open: [...opened].join("\n"), ...(!seen.live && { seq: seen.seq }) };
+    const asked = JSON.stringify([query, seen.seq]);
     if (asked !== draw.asked) graph.load([...own, "graph.svg"], query, fresh || !draw.asked);
     draw.asked = asked;
-    slider.max = store.events.length;
-    slider.value = store.at ?? store.events.length;
-    when.textContent = seen.live ? "" : `the past: ${clock(seen.events.at(-1)?.at)} event ${store.at} of ${store.events.length}`;
-    now.hidden = seen.live;
+    replay.draw(seen);
     actions.update();
     details.update();
   }
+  choose("Jobs");
   setInterval(() => { if (!panels.Timeline.hidden && !over(store.state)) store.draw(); }, 1000);
   store.listen();
 }

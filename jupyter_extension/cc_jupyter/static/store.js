@@ -131,6 +131,7 @@ export class RunStore {
       }
     }
     const seq = this.at === null ? this.seq : events.at(-1)?.seq || 0;
-    return { jobs, events, state, counts, groups, all, seq, live: this.at === null };
+    const now = this.at === null ? Date.now() : new Date(events.at(-1)?.at).getTime();
+    return { jobs, events, state, counts, groups, all, seq, now, live: this.at === null };
   }
 }

@@ -1,24 +1,25 @@
 // A table that sorts, filters and shows as many rows as a reader can take; a change touches only its own cells.
-// A column: title, value (what it sorts and filters by), show (what is seen, if not the value), also (what else changes
-// what is seen), kind (class).
+// A column: title, key of a row or value(row) (what it sorts and filters by), show(row) (what is seen, if not that),
+// also(row) (what else changes what is seen), kind (class).
 
-import { button, make } from "./dom.js";
+import { button, make, region } from "./dom.js";
 
 const STEP = 200;
 const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b
   : String(a).localeCompare(String(b), undefined, { numeric: true }));
 
 export class Table {
-  constructor(label, columns, key, empty = "nothing yet") {
-    Object.assign(this, { columns, key, empty, rows: [], kept: new Map(), limit: STEP, column: null, down: false, filter: "" });
+  // `id` is the key of a row by which it is known again.
+  constructor(label, id, columns, empty = "nothing yet") {
+    Object.assign(this, { id, empty, rows: [], kept: new Map(), limit: STEP, filter: "" });
+    this.columns = columns.map((own) => ({ value: own.key && ((row) => row[own.key]), ...own }));
     this.heads = columns.map(({ title, kind }, n) => make("th", { scope: "col", class: kind },
       title ? button(title, () => this.sort(n)) : make("span", { class: "hidden" }, "Actions")));
     this.body = make("tbody");
-    this.more = button("", () => { this.limit += STEP; this.draw(); }, { class: "quiet" });
+    this.more = button("", () => { this.limit += STEP; this.draw(); }, "quiet");
     this.none = make("p", { class: "soft" });
-    const caption = make("caption", { class: "hidden" }, label);
-    this.element = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-      make("table", {}, caption, make("thead", {}, make("tr", {}, ...this.heads)), this.body), this.none, this.more);
+    const table = make("table", {}, make("thead", {}, make("tr", {}, ...this.heads)), this.body);
+    this.element = region(label, "scroll", table, this.none, this.more);
   }
 
   sort(n) {
@@ -44,10 +45,11 @@ export class Table {
   }
 
   line(row) {
-    const cell = ({ kind }) => (kind === "name" ? make("th", { class: kind, scope: "row" }) : make("td", { class: kind }));
-    const fresh = () => ({ cells: this.columns.map(cell), told: [], element: make("tr") });
-    const kept = this.kept.get(this.key(row)) || this.kept.set(this.key(row), fresh()).get(this.key(row));
-    if (!kept.told.length) kept.element.append(...kept.cells);
+    const key = row[this.id], kept = this.kept.get(key) || { told: [] };
+    const cell = ({ kind }) => make(kind === "name" ? "th" : "td", { class: kind, scope: kind === "name" && "row" });
+    kept.cells ||= this.columns.map(cell);
+    kept.element ||= make("tr", {}, ...kept.cells);
+    this.kept.set(key, kept);
     this.columns.forEach(({ value, show, also }, n) => {
       const told = `${value?.(row)}\0${also?.(row)}`;
       if (kept.told[n] !== told) kept.cells[n].replaceChildren(show ? show(row) : String(value(row) ?? ""));
