@@ -44,7 +44,7 @@ FLOORS = {
     "template options labels",
     "edges": "hosts transports queues payload journal store files",
     "engine": "engine runs launching reuse keeping",
-    "faces": "__init__ __main__ workflow job functions save views cli client",
+    "faces": "__init__ __main__ workflow job functions save views cli client serving",
     "proof": "conformance",  # tests that anybody may run; nothing of the program imports it
 }
 PURE_LIBRARIES = {"pydantic", "yaml", "simpleeval"}

@@ -1,77 +1,237 @@
 """The page `cc/` in a real browser, on a real server: the whole story of a user, and what strangers put into names."""
 
-import os
-import socket
-import subprocess
-import sys
+import io
+import json
+import shutil
+import zipfile
 
 import pytest
 import requests
-from conftest import until
-
-pytest.importorskip("jupyter_server", reason="needs the test extra: pip install -e '.[test]'")
-
-
-class Server:
-    """A Jupyter server in a process of its own, below a base URL."""
-
-    def __init__(self, folder, base):
-        self.root, self.home, self.token, self.process = folder / "root", folder / "store", "secret", None
-        self.root.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.base, self.url = base, f"http://127.0.0.1:{self.port}{base}cc/"
-        names = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
-        self.environment = os.environ | {name: str(folder / name) for name in names}
-        self.environment |= {"CC_HOME": str(self.home), "JUPYTER_TOKEN": self.token}
-        self.log = folder / "log"
-        self.start()
-
-    def start(self):
-        """Start it (again), and wait until it answers."""
-        words = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={self.port}"]
-        words += [f"--ServerApp.base_url={self.base}", f"--ServerApp.root_dir={self.root}"]
-        words += ["--ServerApp.jpserver_extensions={'cc_jupyter': True}", "--ServerApp.port_retries=0"]
-        words += ["--ServerApp.allow_unauthenticated_access=False"]
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log, cwd=self.root)
-        until(self._answers, 60)
-
-    def kill(self):
-        """SIGKILL: it has no time for anything."""
-        self.process.kill()
-        self.process.wait(30)
-
-    def _answers(self):
-        try:
-            return self.ask("GET", "version").ok
-        except requests.ConnectionError:
-            assert self.process.poll() is None, self.log.read_text()
-            return False
-
-    def ask(self, method, path, **options):
-        """An answer of the service."""
-        headers = {"Authorization": f"token {self.token}"} | options.pop("headers", {})
-        return requests.request(method, f"{self.url}api/{path}", headers=headers, timeout=60, **options)
+from conftest import need, until
+from test_service import Server
 
 
-@pytest.fixture(params=["/", "/user/alice/"])
-def server(request, tmp_path):
+@pytest.fixture(params=["", "/user/alice"], scope="module")
+def server(request, tmp_path_factory):
     """A server at the root, and one as a Hub starts it."""
-    found = Server(tmp_path, request.param)
+    found = Server(tmp_path_factory.mktemp("server"), request.param)
     yield found
     found.kill()
+
+
+def pages(server):
+    """Where the pages are."""
+    return f"{server.base}/cc/"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    need("chromium", found)
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+# What a browser writes into its console although all is well.
+EXPECTED = (
+    "ERR_CONNECTION_REFUSED",  # the server was killed
+    "ERR_INCOMPLETE_CHUNKED_ENCODING",  # in the middle of a stream
+    "ERR_CONNECTION_RESET",  # or of an answer
+    "status of 412",  # a refusal that the page tells
+    "status of 422",  # another
+)
+
+
+@pytest.fixture
+def page(server, browser):
+    """A page of a user who has logged in, which must not have complained in the end."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    found, trouble = context.new_page(), []
+    found.set_default_timeout(15_000)
+    found.on("console", lambda it: trouble.append(it.text) if it.type in ("error", "warning") else None)
+    found.on("pageerror", lambda error: trouble.append(str(error)))
+    found.goto(f"{pages(server)}?token={server.token}")
+    yield found
+    context.close()
+    assert [text for text in trouble if not any(known in text for known in EXPECTED)] == []
+
+
+def press(page, name):
+    """Click the button of this name, or what looks like one."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def badge(page, text):
+    """Wait for the state of the run."""
+    page.locator(".badge", has_text=text).wait_for()
+
+
+def upload(page, server, name, nodes, **files):
+    """Choose a zip with a workflow and its files on the start page; the page of the workflow follows."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(f"{name}.yaml", json.dumps({"workflow": {"nodes": nodes}}))
+        for file, text in files.items():
+            archive.writestr(file.replace("_", "."), text)
+    page.goto(pages(server))
+    zipped = {"name": f"{name}.zip", "mimeType": "application/zip", "buffer": data.getvalue()}
+    page.locator("input[type=file]").set_input_files(zipped)
+    page.get_by_role("heading", name=name, level=1).wait_for()
 
 
 def test_a_page_is_only_for_users_and_takes_nothing_from_elsewhere(server):
     """Without a login there is no page; with one it comes with a policy that allows this server's files alone."""
     for path in ("", "workflows/x", "workflows/x/view", "runs/x", "runs/x/view"):
-        stranger = requests.get(server.url + path, allow_redirects=False, timeout=9)
-        assert stranger.status_code == 302 and f"{server.base}login" in stranger.headers["Location"]
-        page = requests.get(server.url + path, headers={"Authorization": f"token {server.token}"}, timeout=9)
-        assert page.ok and f'<base href="{server.base}cc/">' in page.text and "_xsrf" in page.cookies
+        stranger = requests.get(pages(server) + path, allow_redirects=False, timeout=9)
+        assert stranger.status_code == 302 and f"{server.below}/login" in stranger.headers["Location"]
+        page = requests.get(pages(server) + path, headers={"Authorization": f"token {server.token}"}, timeout=9)
+        assert page.ok and f'<base href="{server.below}/cc/">' in page.text and "_xsrf" in page.cookies
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy and "frame-ancestors 'self'" in policy and "unsafe" not in policy
-    themed = requests.get(server.url, params={"theme": '"><script>', "token": server.token}, timeout=9).text
+    themed = requests.get(pages(server), params={"theme": '"><script>', "token": server.token}, timeout=9).text
     assert "<script>" not in themed and themed.count("<script") == 1
+
+
+def test_the_story_of_the_example(server, page):
+    """Example, params, dry run, run; the server is killed and comes back; timeline, results, log, code and replay."""
+    assert "token" not in page.url
+    press(page, "New from Example")
+    page.get_by_role("heading", name="example", level=1).wait_for()
+    kinds = [page.get_by_label(name).get_attribute("type") for name in ("rows", "rates (JSON)", "careful")]
+    assert kinds == ["number", None, "checkbox"]
+    page.get_by_label("rows").fill("7")
+    press(page, "Dry run")
+    page.get_by_text("6 jobs would run: start, fetch-data,").wait_for()
+    press(page, "Run")
+    page.locator(".node.running").first.wait_for()
+    assert "progress=0" in page.locator(".node.ready").all_text_contents()[-2]
+    server.kill()
+    page.get_by_text("reconnecting…").wait_for()
+    server.start()
+    badge(page, "✓ done")
+    page.get_by_text("reconnecting…").wait_for(state="hidden")
+    page.locator(".node.done").nth(5).wait_for()
+    page.get_by_text("100% of 8 jobs").wait_for()
+    assert page.title() == "✓ example: done"
+
+    group = page.get_by_role("button", name="compute: done")
+    assert group.get_attribute("aria-expanded") == "false"
+    group.press("Enter")
+    page.get_by_role("button", name="compute[rate=0.01]: done").wait_for()
+    assert page.locator("tbody th").all_inner_texts()[2:4] == ["▾\ncompute", "compute[rate=0.1]"]
+    press(page, "Timeline")
+    page.locator(".ran").nth(7).wait_for()
+    assert page.locator(".critical").count() >= 4
+    press(page, "Results")
+    page.get_by_role("button", name="Run this row again").nth(2).wait_for()
+    assert page.get_by_role("columnheader").all_inner_texts()[:3] == ["Job", "rate", "loss"]
+    with page.expect_download() as csv:
+        page.get_by_role("link", name="CSV").click()
+    assert "compute[rate=0.001]" in csv.value.path().read_text()
+    press(page, "Jobs")
+    press(page, "fetch-data")
+    page.get_by_label("Log").get_by_text("part 75 is here").wait_for()
+    page.get_by_text("left the record of exit 0").wait_for()
+    assert "rows\n7" in page.get_by_role("complementary", name="Job").inner_text()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent") == "fetch-data"
+
+    page.get_by_role("button", name="Copy as code").click()
+    told = page.locator("dialog pre").all_inner_texts()
+    assert "jupyter cc run example --param rows=7" in told[1] and server.token not in str(told)
+    page.keyboard.press("Escape")
+    page.get_by_label("Replay", exact=True).fill("1")
+    badge(page, "▶ running")
+    page.get_by_text("0% of 8 jobs").wait_for()
+    press(page, "Now")
+    badge(page, "✓ done")
+
+
+def test_upload_run_cancel_and_retry(server, page):
+    """An upload does not run by itself; a job is watched, cancelled and tried again, and so is one that failed."""
+    go = server.root / f"go-{server.port}"
+    wait = f'echo "waiting"; while [ ! -e {go} ]; do sleep 0.05; done'
+    upload(page, server, "slow", {"wait": {"script": "wait.sh"}, "bad": {"exec": "exit 3"}}, wait_sh=wait)
+    assert server.plain("GET", "runs?workflow=slow").json()["total"] == 0
+    press(page, "Run")
+    page.get_by_role("button", name="wait: running").wait_for()
+    press(page, "wait")
+    page.get_by_label("Log").get_by_text("waiting").wait_for()
+    press(page, "Cancel job")
+    page.get_by_role("button", name="wait: cancelled").wait_for()
+    badge(page, "✗ failed")
+    go.touch()
+    press(page, "Retry job")
+    page.get_by_role("button", name="wait: done").wait_for()
+    press(page, "Close")
+    page.get_by_role("searchbox").fill("fail")
+    page.get_by_role("rowheader", name="wait").wait_for(state="detached")
+    assert page.locator("tbody th").all_inner_texts() == ["bad"]
+    press(page, "Retry failed")
+    run = page.url.rpartition("/")[2]
+    until(lambda: server.plain("GET", f"runs/{run}/jobs/bad").json()["attempt"] == 2)
+    page.goto(f"{page.url}/view?theme=dark")
+    page.locator(".node.done").wait_for()
+    assert not page.get_by_role("navigation").is_visible()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+
+
+def test_the_editor_tells_every_error_at_its_line(server, page):
+    """What is wrong is marked while it is written, the last good graph stays; nobody's change is overwritten."""
+    upload(page, server, "edited", {"a": {"exec": "true"}, "b": {"exec": "true", "after": "a"}})
+    press(page, "Edit YAML")
+    text = page.get_by_label("YAML")
+    text.fill("workflow:\n  nodes:\n    a: {exec: 'true', timout: 3}\n    b: {script: no.sh}\n")
+    page.locator(".bad").nth(1).wait_for()
+    press(page, "Apply")
+    assert page.locator(".problems li").count() == 2 and "timeout" in page.locator(".problems").inner_text()
+    assert page.locator("ol li").nth(2).get_attribute("class") == "bad" and page.locator(".node").count() == 2
+    text.fill("workflow:\n  nodes:\n    c: {exec: 'true'}\n")
+    press(page, "Apply")
+    page.get_by_text("saved").wait_for()
+    page.get_by_role("button", name="c: ready").wait_for()
+    yaml = {"Content-Type": "application/yaml"}
+    server.plain("PUT", "workflows/edited", data="workflow: {nodes: {d: {exec: 'true'}}}", headers=yaml)
+    press(page, "Apply")
+    page.get_by_text("changed elsewhere: reload").wait_for()
+    press(page, "Reload")
+    page.wait_for_function("document.querySelector('.text textarea').value.includes('d:')")
+
+
+HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\"'&amp; javascript:window.hacked=1"
+
+
+def test_what_others_write_is_text(server, page):
+    """Names, labels, params, logs, outputs and members that look like markup are seen, and nothing of them runs."""
+    nodes = {
+        "a": {
+            "exec": 'echo "$X"; echo "# cloudmesh progress=50 x=<svg/onload=window.hacked=1>"',
+            "env": {"X": HOSTILE},
+        },
+        "loop": {"exec": "true", "foreach": {"x": [HOSTILE, "javascript:window.hacked=1"]}, "label": HOSTILE},
+    }
+    body = {"name": "canary", "workflow": {"nodes": nodes, "params": {"p": HOSTILE, "list": [HOSTILE]}}}
+    server.plain("POST", "workflows", json=body)
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    page.goto(f"{pages(server)}workflows/canary")
+    assert page.get_by_label("p", exact=True).input_value() == HOSTILE
+    page.locator(".node", has_text="<img src=x onerror").wait_for()
+    press(page, "Run")
+    badge(page, "✓ done")
+    page.get_by_role("button", name="Members of loop").click()
+    page.get_by_role("rowheader", name="<img src=x").wait_for()
+    page.locator(".node", has_text="<img").nth(1).wait_for()
+    press(page, "Timeline")
+    press(page, "Results")
+    page.get_by_role("cell", name="<img src=x").wait_for()
+    press(page, "Jobs")
+    press(page, "a")
+    page.get_by_label("Log").get_by_text("<script>").wait_for()
+    assert "<svg/onload" in page.locator("dd").all_inner_texts()[-1]
+    press(page, "Close")
+    page.get_by_role("button", name="Copy as code").click()
+    assert page.evaluate("window.hacked") is None and page.locator("main img, main script, aside img").count() == 0

@@ -46,13 +46,14 @@ SLOW = {"nodes": {"a": {"exec": 'while [ ! -e "$GO" ]; do sleep 0.05; done', "en
 class Server:
     """A Jupyter server in a process of its own."""
 
-    def __init__(self, folder, home=None):
+    def __init__(self, folder, home=None, below="/lab1"):
+        self.below = below
         self.root, self.home, self.token, self.process = folder / "root", home or folder / "store", "secret", None
         self.root.mkdir()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.base = f"http://127.0.0.1:{self.port}/lab1"
+        self.base = f"http://127.0.0.1:{self.port}{below}"
         self.url = f"{self.base}/cc/api"
         folders = {
             name: str(folder / name) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
@@ -64,7 +65,11 @@ class Server:
     def start(self):
         """Start it (again), and wait until it answers."""
         words = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--port={self.port}"]
-        words += ["--ServerApp.base_url=/lab1", f"--ServerApp.root_dir={self.root}", "--ServerApp.port_retries=0"]
+        words += [
+            f"--ServerApp.base_url={self.below}/",
+            f"--ServerApp.root_dir={self.root}",
+            "--ServerApp.port_retries=0",
+        ]
         words += ["--ServerApp.jpserver_extensions={'cc_jupyter': True}"]
         words += ["--ServerApp.allow_unauthenticated_access=False"]
         with open(self.log, "a") as log:
@@ -75,6 +80,11 @@ class Server:
     def stop(self):
         """End it."""
         self.process.terminate()
+        self.process.wait(30)
+
+    def kill(self):
+        """End it without a word."""
+        self.process.kill()
         self.process.wait(30)
 
     def _answers(self):

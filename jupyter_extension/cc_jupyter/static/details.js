@@ -57,13 +57,13 @@ export class Details {
     const job = this.name && this.store.shown.jobs.get(this.name), told = JSON.stringify(job);
     if (!job || told === this.told) return;
     const { error = {}, outputs, state, attempt } = job, why = job.reason ? `  ·  ${job.reason}` : "";
+    const source = make("pre", { class: "source" }, error.source), trace = (error.traceback || "").replace(ESCAPES, "");
     this.facts.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
       pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
         Submitted: moment(job.submitted), Started: moment(job.started), Ended: moment(job.ended),
         Took: span(time(job.ended) - time(job.started)), Ending: job.ending || "", "Exit code": job.code ?? "" }),
       ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []),
-      ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`),
-        make("pre", { class: "source" }, error.source || ""), make("pre", {}, error.traceback || "")] : []));
+      ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`), source, make("pre", {}, trace)] : []));
     this.bar.update();
     if (this.asked !== `${state} ${attempt}`) this.ask(this.name);
     Object.assign(this, { told, asked: `${state} ${attempt}` });

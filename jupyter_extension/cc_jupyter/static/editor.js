@@ -23,10 +23,10 @@ export class Editor {
   }
 
   async open() {
-    this.element.hidden = false;
     const answer = await ask("GET", this.own, { query: { format: "yaml" } });
     this.tag = answer.headers.get("ETag");
     this.text.value = await answer.text();
+    this.element.hidden = false;
     this.tell([]);
     this.jump(1, 1);
   }

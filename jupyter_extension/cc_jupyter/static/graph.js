@@ -39,6 +39,7 @@ export class Graph {
       texts(node).forEach((old, n) => { if (old.textContent !== news[n]) old.textContent = news[n]; });
     });
     this.plan = plan;
+    this.looks = new Map();
     this.paint(this.states);
   }
 
@@ -54,6 +55,8 @@ export class Graph {
       node.querySelectorAll(":not([fill=none], text)").forEach((part) => part.classList.add("face"));
     }
     svg.setAttribute("aria-label", "The jobs in their order; the table says the same");
+    this.element.classList.toggle("wide", svg.viewBox.baseVal.width > 640); // points; too small beside a table
+    this.frame.classList.toggle("many", nodes.size > 200);
     this.frame.replaceChildren(svg);
   }
 
@@ -61,11 +64,12 @@ export class Graph {
   paint(states) {
     this.states = states;
     for (const [name, node] of this.nodes) {
-      const state = states.get(name) || "ready", open = this.open(name), words = node.querySelector("text");
-      const told = words?.textContent.replace(SYMBOL, SYMBOLS[state]);
+      const state = states.get(name) || "ready", open = this.open(name), look = `node ${state} ${open ? "group" : ""}`;
+      if (this.looks.get(name) === look + open) continue;
+      this.looks.set(name, look + open);
+      const words = node.querySelector("text"), told = words?.textContent.replace(SYMBOL, SYMBOLS[state]);
       if (told && told !== words.textContent) words.textContent = told;
-      if (node.ariaLabel === `${name}: ${state}` && (node.ariaExpanded || false) === open) continue;
-      node.setAttribute("class", `node ${state} ${open ? "group" : ""}`);
+      node.setAttribute("class", look);
       node.ariaLabel = node.querySelector("title").textContent = `${name}: ${state}`;
       node.ariaExpanded = open || null;
     }

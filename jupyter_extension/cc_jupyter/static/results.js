@@ -6,7 +6,7 @@ import { doing } from "./say.js";
 import { Table } from "./table.js";
 
 const LEFT = ["job", "state", "file"]; // what has a column of its own, or none
-const told = (value) => (typeof value === "number" ? +value.toPrecision(6) : shown(value ?? ""));
+const told = (value) => (typeof value === "number" ? +value.toPrecision(5) : shown(value ?? ""));
 
 export class Results {
   constructor(store, pick) {
@@ -25,12 +25,12 @@ export class Results {
     const parts = ["runs", this.store.id, "results", name], rows = await get(parts).catch(() => []);
     const there = (key) => !LEFT.includes(key) && rows.some((row) => row[key] || row[key] === 0);
     const keys = [...new Set(rows.flatMap(Object.keys))].filter(there), plan = `${name} ${keys} ${loops}`;
-    if (plan !== this.plan) this.renew(keys, loops, name, at(parts, { format: "csv" }));
+    if (plan !== this.plan) this.renew(rows, keys, loops, name, at(parts, { format: "csv" }));
     Object.assign(this, { plan, busy: false });
     this.table.draw(rows);
   }
 
-  renew(keys, loops, name, csv) {
+  renew(rows, keys, loops, name, csv) {
     const again = (job) => doing(async () => {
       await ask("POST", ["runs", this.store.id, "jobs", job, "retry"]);
       this.store.look(100);
@@ -38,7 +38,8 @@ export class Results {
     const named = ({ job }) => button(job, () => this.pick(job), "quiet plain");
     const first = { title: "Job", key: "job", kind: "name", show: named };
     const state = { title: "State", key: "state", show: (row) => mark(row.state) };
-    const values = keys.map((key) => ({ title: key, value: (row) => told(row[key]), kind: "number" }));
+    const kind = (key) => (rows.some((row) => typeof row[key] === "number") ? "number" : "");
+    const values = keys.map((key) => ({ title: key, value: (row) => told(row[key]), kind: kind(key) }));
     const redo = { show: (row) => button("Run this row again", again(row.job), "quiet") };
     this.table = new Table("Results", "job", [first, ...values, state, redo]);
     this.which.replaceChildren(...loops.map((loop) => make("option", { selected: loop === name }, loop)));

@@ -28,7 +28,7 @@ export async function runPage(id, view) {
     button(name, () => pick(name), "quiet plain"));
   const jobs = new Table("Jobs", "name", [
     { title: "#", key: "number", kind: "number soft" },
-    { title: "Name", key: "name", also: ({ name }) => open(name), show: named, kind: "name" },
+    { title: "Name", key: "name", also: ({ name }) => [group(name), open(name)], show: named, kind: "name" },
     { title: "Status", key: "state", show: ({ state }) => mark(state) },
     { title: "Host", key: "host" },
     { title: "Progress", key: "progress", also: ({ state, step }) => state + step, show: far },

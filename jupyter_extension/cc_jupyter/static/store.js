@@ -48,12 +48,15 @@ export class RunStore {
   }
 
   async load() {
-    const [run, graph] = await Promise.all([get(["runs", this.id]), get(["runs", this.id, "graph.json"])]);
+    const run = await get(["runs", this.id]), names = Object.keys(run.jobs).join("\n");
+    const graph = names !== this.names && await get(["runs", this.id, "graph.json"]); // younger than the statuses
     if (run.seq < this.seq) return this.later(); // it was on its way while events came
-    Object.assign(this, { id: run.run, head: run, seq: run.seq, state: run.state, params: graph.params });
-    this.nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-    this.edges = graph.edges;
+    Object.assign(this, { id: run.run, head: run, seq: run.seq, state: run.state, names });
     this.jobs = new Map(Object.entries(run.jobs));
+    if (graph) {
+      const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+      Object.assign(this, { nodes, edges: graph.edges, params: graph.params });
+    }
     return this.draw();
   }
 
@@ -100,8 +103,15 @@ export class RunStore {
     this.pending ||= setTimeout(load, 250 + this.jobs.size);
   }
 
+  // Have it shown in the next frame; what takes long is shown less often, so that the reader's clicks have their turn.
   draw() {
-    this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.changed(); });
+    const show = () => {
+      const begun = performance.now();
+      this.frame = 0;
+      this.changed();
+      this.cost = performance.now() - begun;
+    };
+    this.frame ||= setTimeout(() => requestAnimationFrame(show), this.cost > 20 ? 3 * this.cost : 0);
   }
 
   // Show the run as it was after `count` events; null: as it is.
