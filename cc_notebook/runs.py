@@ -256,6 +256,12 @@ class Run:
 
         return report.report(self, path)
 
+    def _ipython_display_(self) -> None:
+        """In a notebook: the live graph."""
+        from cc_notebook.widget import view
+
+        view.display(self)
+
     def engine_alive(self) -> bool:
         """True if an engine works on this run."""
         return _ring(self.folder / "bell", b"")

@@ -249,7 +249,29 @@ class Workflow:
 
     def newest(self) -> Run | None:
         """The newest run of this workflow, None if there is none."""
-        return next((run for run in self._runs() if run.spec.folder == str(self.folder)), None)
+        return next(self.runs(), None)
+
+    def runs(self) -> Iterator[Run]:
+        """The runs of this workflow, newest first."""
+        return (run for run in self._runs() if run.spec.folder == str(self.folder))
+
+    def _ipython_display_(self) -> None:
+        """In a notebook: the live graph."""
+        self.view()
+
+    def view(self, how: str = "widget") -> None:
+        """Show the live graph; `how="svg"`: a picture that follows the run where no widget can be shown."""
+        from cc_notebook.widget import view
+
+        view.display(self, how)
+
+    @property
+    def selected(self) -> str | None:
+        """The job that was clicked in the live graph."""
+        from cc_notebook.widget import view
+
+        shown = view.of(self)
+        return (shown.selected or None) if shown else None
 
     def display(self, filename: str | Path | None = None, name: str = "workflow", first: bool = True) -> Path | None:
         """Show the graph of the workflow in its newest run, or as it is written; in a notebook this returns None.

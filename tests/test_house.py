@@ -26,12 +26,12 @@ ROOMS = {
         "transports",
     ),
     "conformance suite": (255, "conformance"),
-    "the core": (2930, "every module that no other room has"),
+    "the core": (2945, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
-    "faces": (1876, "workflow job functions notebook warm gateway labels views cli templates keeping"),
+    "faces": (2000, "workflow job functions notebook warm gateway labels views cli templates keeping"),
     "loops and conditions": (540, "growth loops expressions references reuse adding"),
-    "widget and client": (140, "widget magics client serving"),
+    "widget and client": (640, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 920
 OTHER_BUDGET = 1500  # our own JavaScript, shell, CSS, HTML and YAML
@@ -44,7 +44,7 @@ FLOORS = {
     "template options labels",
     "edges": "hosts transports queues payload journal store files",
     "engine": "engine runs launching reuse keeping",
-    "faces": "__init__ __main__ workflow job functions save views cli client serving",
+    "faces": "__init__ __main__ workflow job functions save views cli client serving widget magics",
     "proof": "conformance",  # tests that anybody may run; nothing of the program imports it
 }
 PURE_LIBRARIES = {"pydantic", "yaml", "simpleeval"}
@@ -59,14 +59,15 @@ UPWARD: dict[tuple[str, str], str] = {
     ("report", "workflow"): "the copy beside a job finds the installed package, if there is one, when asked for more",
     ("runs", "views.explain"): "Run.explain is one line over the view, imported when it is called",
     ("runs", "views.results"): "and so is Run.results",
+    ("runs", "widget.view"): "a run that is the last line of a cell shows itself, by what is imported then",
     ("runs", "views.report"): "Run.report is one line over the page, imported when it is called",
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
     "hosts.local": (208, "one host, and what each thing that it can see of an attempt means"),
     "engine": (346, "one class that owns a run's loop; what it decides is in control and loops already"),
-    "runs": (258, "Run is what every face calls: eighteen short methods"),
-    "workflow": (265, "the twenty methods that the article's Figure 9 gives to Workflow"),
+    "runs": (261, "Run is what every face calls: nineteen short methods"),
+    "workflow": (275, "the twenty methods that the article's Figure 9 gives to Workflow"),
     "hosts.remote": (231, "one worker, its script, and what its answers mean"),
     "model": (225, "every word of a workflow file, once"),
     "spec": (226, "every error of a workflow file, with its place"),

@@ -55,31 +55,40 @@ def write(flow: Workflow, run: RunState, path: Path) -> None:
 
 def svg(flow: Workflow, run: RunState, cache: Path | None = None) -> str:
     """The graph with the state of each job as SVG text. Its layout is made once and kept in `cache` or the store."""
-    jobs, faces = list(flow.jobs.values()), _faces(flow, run)
-    widest = _widest(flow.model_dump_json())
-    rooms = [
-        (face[0] if "record" in str(job.shape) else _room(face[0].split("\n"), most), FILL)  # a record's text is fields
-        for job, face, most in zip(jobs, faces, widest, strict=True)
-    ]
-    plan = _graph("", _statements(flow, {name: f"n{number}" for number, name in enumerate(flow.jobs)}, rooms))
-
-    first, *nodes = _laid_out(plan, cache or store.home() / "pictures").split("<title>n")
+    told = faces(flow, run)
+    first, nodes = layout(flow, list(told.values()), cache)
     pieces = [first]
-    for node in nodes:
-        number, inner, rest = _PARTS.split(node, 2)
-        job, (text, color) = jobs[int(number)], faces[int(number)]
+    for name, inner, rest in nodes:
+        text, color = told[name]
         lines, between = escape(clean(text)).split("\n"), _TEXT.split(inner.replace(FILL, color))
         if len(between) != len(lines) + 1:  # its shape shows no text, or was drawn with the present one
             lines, between = [""], [inner.replace(FILL, color), ""]
         inner = "".join(a + b for a, b in zip(between, [*lines, ""], strict=True))
-        state = (run.jobs.get(job.name) or JobStatus()).state
-        pieces.append(f"<title>{escape(clean(job.name))}: {state}</title>{inner}</g>{rest}")
+        state = (run.jobs.get(name) or JobStatus()).state
+        pieces.append(f"<title>{escape(clean(flow.jobs[name].name))}: {state}</title>{inner}</g>{rest}")
     return "".join(pieces)
+
+
+def layout(
+    flow: Workflow, told: Sequence[tuple[str, str]], cache: Path | None = None
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """Where everything lies, as SVG: what is before the first job; then each job's name, its elements, what follows."""
+    widest = _widest(flow.model_dump_json())
+    rooms = [
+        (face[0] if "record" in str(job.shape) else _room(face[0].split("\n"), most), FILL)  # a record's text is fields
+        for job, face, most in zip(flow.jobs.values(), told, widest, strict=True)
+    ]
+    plan = _graph("", _statements(flow, {name: f"n{number}" for number, name in enumerate(flow.jobs)}, rooms))
+    first, *nodes = _laid_out(plan, cache or store.home() / "pictures").split("<title>n")
+    names, pieces = list(flow.jobs), [_PARTS.split(node, 2) for node in nodes]
+    return first, [(names[int(number)], inner, rest) for number, inner, rest in pieces]
 
 
 def dot(flow: Workflow, run: RunState) -> str:
     """The graph in Graphviz's language, with the labels of this moment."""
-    return _graph(flow.name, _statements(flow, {name: _quoted(name) for name in flow.jobs}, _faces(flow, run)))
+    return _graph(
+        flow.name, _statements(flow, {name: _quoted(name) for name in flow.jobs}, [*faces(flow, run).values()])
+    )
 
 
 def states(run: Run, path: Path) -> None:
@@ -97,7 +106,7 @@ def states(run: Run, path: Path) -> None:
         changed = [(name, view.jobs[name].state) for name in event.jobs or (event.job,)]
         told = [f"{moment.astimezone():%Y-%m-%d %H:%M:%S}", *(f"{LOOKS[s].symbol} {n} {s}" for n, s in changed[:3])]
         ids = {name: f"m{number}n{place}" for place, name in enumerate(flow.jobs)}
-        inside = _statements(flow, ids, _faces(flow, view, moment))
+        inside = _statements(flow, ids, [*faces(flow, view, moment).values()])
         lines += [f"subgraph cluster{number} {{ label={_label(told)}", *inside, "}"]
         lines += [f"below{number} [shape=point, style=invis]"]  # holds the next row below this one
         lines += [f"{ids[name]} -> below{number} [style=invis]" for name in flow.jobs if not afters[name]]
@@ -129,11 +138,11 @@ def put(path: Path, data: bytes) -> None:
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _faces(flow: Workflow, run: RunState, now: datetime | None = None) -> list[tuple[str, str]]:
+def faces(flow: Workflow, run: RunState, now: datetime | None = None) -> dict[str, tuple[str, str]]:
     """What each node says (the symbol of its state, the label, and how far it is) and its colour."""
     shown = {key: os.environ[key] for key in ENV if key in os.environ}
     around = {"os": shown, "cm": store.variables()}
-    faces, moment = [], now or datetime.now(UTC)
+    told, moment = dict[str, tuple[str, str]](), now or datetime.now(UTC)
     for name, job in flow.jobs.items():
         status = run.jobs.get(name) or JobStatus()
         far = "" if job.instant or job.label else f"\n{status.progress}%"
@@ -141,8 +150,8 @@ def _faces(flow: Workflow, run: RunState, now: datetime | None = None) -> list[t
             counts = loops.summary(run.flow, run.jobs, name)["counts"].items()
             far = "\n" + ", ".join(f"{number} {LOOKS[state].symbol}" for state, number in counts)
         look = LOOKS[status.state]
-        faces.append((f"{look.symbol} {labels.text(job, run, moment, around)}{far}", look.color))
-    return faces
+        told[name] = f"{look.symbol} {labels.text(job, run, moment, around)}{far}", look.color
+    return told
 
 
 @lru_cache(maxsize=16)
@@ -151,7 +160,7 @@ def _widest(flow: str) -> list[list[str]]:
     parsed = Workflow.model_validate_json(flow)
     run, long = RunState(parsed), JobStatus("cancelled", 100, submitted=LONGEST, started=LONGEST, ended=LONGEST)
     run.jobs, run.ended, run.started, run.stopped = dict.fromkeys(parsed.jobs, long), "cancelled", LONGEST, LONGEST
-    return [text.split("\n") for text, _ in _faces(parsed, run, datetime.fromisoformat(LONGEST))]
+    return [text.split("\n") for text, _ in faces(parsed, run, datetime.fromisoformat(LONGEST)).values()]
 
 
 def _room(lines: Sequence[str], widest: Sequence[str]) -> str:
@@ -193,9 +202,9 @@ def _graph(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"digraph {_quoted(name)} {{", _LOOK, *lines, "}"]) + "\n"
 
 
-def _statements(flow: Workflow, ids: Mapping[str, str], faces: Sequence[tuple[str, str]]) -> list[str]:
+def _statements(flow: Workflow, ids: Mapping[str, str], told: Sequence[tuple[str, str]]) -> list[str]:
     nodes = []
-    for job, (text, color) in zip(flow.jobs.values(), faces, strict=True):
+    for job, (text, color) in zip(flow.jobs.values(), told, strict=True):
         shape = job.shape or ("diamond" if job.name in MARKERS else "box")
         style = "filled,rounded" if job.style is None and shape == "box" else job.style or "filled"
         looks = f'shape={_quoted(shape)}, style={_quoted(style)}, fillcolor="{color}"'

@@ -93,7 +93,7 @@ def text(lines: Sequence[Row], width: int = 120) -> str:
     """The table as plain text."""
     out = StringIO()
     told = [Text(f"{row.name}: {row.reason}") for row in lines if row.reason]
-    Console(file=out, width=width, color_system=None).print(_table(lines), *told, sep="\n")
+    Console(file=out, width=width, color_system=None, force_jupyter=False).print(_table(lines), *told, sep="\n")
     return out.getvalue()
 
 

@@ -1,0 +1,99 @@
+"""What a live graph draws of a run: at most 300 boxes, and where each of them lies. It knows no widget."""
+
+import copy
+import re
+from collections.abc import Iterable, Sequence
+
+from cc_notebook import graph
+from cc_notebook.model import Job, Workflow
+from cc_notebook.state import STATES, JobStatus, RunState, State
+from cc_notebook.views import picture
+
+MOST = 300  # boxes
+ROUNDS = 3  # of looking which jobs are alike
+Place = tuple[float, float, float, float]  # centre, width and height in points, y downwards
+_CORNERS = re.compile(r'(?:points|d)="([^"]*)"')
+_ELLIPSE = re.compile(r'cx="(.*?)" cy="(.*?)" rx="(.*?)" ry="(.*?)"')
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_TEXT = re.compile(r'x="(.*?)" y="(.*?)"')
+
+
+def shown(run: RunState, within: Sequence[str] = ()) -> tuple[Workflow, RunState]:
+    """The graph to be drawn and the states in it, of all jobs or of those `within` a box that was opened.
+
+    Where there are more than 300, a loop or sub-workflow is one box, then jobs that are alike are, then neighbours
+    in the topological order; `flow.members` of the state that is returned tells whom a box stands for.
+    """
+    all_of_it = bool(within) or len(run.jobs) <= MOST
+    flow = run.flow.drawn(members=all_of_it)
+    names = [name for name in within if name in flow.jobs] or list(flow.jobs)
+    held = {name: run.flow.members[name] for name in names if not all_of_it and run.flow.members.get(name)}
+    inside = set(names)
+    edges = [edge for edge in flow.edges if inside.issuperset(edge)]
+    parts = {_title(part): part for part in _parts(names, edges)}
+    box = {name: title for title, part in parts.items() for name in part}
+    jobs = {title: flow.jobs[part[0]] if len(part) == 1 else Job(name=title, exec=":") for title, part in parts.items()}
+    between = dict.fromkeys((box[a], box[b]) for a, b in edges if box[a] != box[b])
+    state = copy.copy(run)
+    state.flow = copy.copy(run.flow)
+    state.flow.members = held | {title: list(part) for title, part in parts.items() if len(part) > 1}
+    state.jobs = run.jobs | {title: _of_all([run.jobs[n] for n in p]) for title, p in parts.items() if len(p) > 1}
+    return flow.model_copy(update={"jobs": jobs, "edges": tuple(between)}), state
+
+
+def places(flow: Workflow, run: RunState) -> dict[str, Place]:
+    """Where the picture has each box; the layout is the picture's own, so it is made once for both."""
+    _, nodes = picture.layout(flow, [*picture.faces(flow, run).values()])
+    return {name: _place(inner) for name, inner, _ in nodes}
+
+
+def _place(inner: str) -> Place:
+    if round_ := _ELLIPSE.search(inner):
+        middle, height, across, down = map(float, round_.groups())
+        return middle, height, 2 * across, 2 * down
+    found = _CORNERS.search(inner) or _TEXT.search(inner)
+    numbers = [float(number) for number in _NUMBER.findall(" ".join(found.groups()) if found else "0 0")]
+    x, y = numbers[::2], numbers[1::2]
+    return (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x) or 60, max(y) - min(y) or 30
+
+
+def _parts(names: Sequence[str], edges: Sequence[graph.Edge]) -> Iterable[Sequence[str]]:
+    """The names in at most 300 parts; no edge leads back from a part to one that comes before it."""
+    if len(names) <= MOST:
+        return [(name,) for name in names]
+    parents, children = graph.relatives(names, edges)
+    order = graph.order(names, edges)
+    kinds: dict[str, int] = {}
+    for name in order:
+        kinds[name] = max((kinds[parent] + 1 for parent in parents[name]), default=0)
+    for _ in range(ROUNDS):
+        numbers: dict[object, int] = {}
+        told = {n: (kinds[n], *(tuple(sorted({kinds[o] for o in by[n]})) for by in (parents, children))) for n in order}
+        kinds = {name: numbers.setdefault(told[name], len(numbers)) for name in order}
+    alike: dict[int, list[str]] = {}
+    for name in order:
+        alike.setdefault(kinds[name], []).append(name)
+    if 1 < len(alike) <= MOST:
+        return alike.values()
+    size = -(-len(order) // MOST)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _title(part: Sequence[str]) -> str:
+    if len(part) == 1:
+        return part[0]
+    return f"{part[0]} … {part[-1]} ×{len(part)}"
+
+
+def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:
+    """What a box shows that stands for several jobs."""
+    states = {status.state for status in statuses}
+    progress = sum(status.progress for status in statuses) // len(statuses)
+    told: list[State] = [word for word in STATES if word in states and word in ("failed", "cancelled")]
+    told += ["done"] if states <= {"done", "skipped"} else ["running"] if states - {"ready"} else ["ready"]
+    return JobStatus("running" if "running" in states else told[0], progress)
+
+
+def clocks(flow: Workflow) -> bool:
+    """True if a label shows a time that goes on by itself."""
+    return any(word in (job.label or "") for job in flow.jobs.values() for word in ("{now", "{dt"))

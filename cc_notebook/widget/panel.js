@@ -1,0 +1,264 @@
+// The browser's part of the widget: title, buttons, progress and details. Everything that comes from data is set as text.
+// A button asks the Jupyter server where its extension knows the run, else the kernel, which answers when it is free.
+
+const make = (tag, name, ...parts) => {
+  const found = document.createElement(tag);
+  found.className = name;
+  found.append(...parts);
+  return found;
+};
+
+const settings = () => {
+  try {
+    return JSON.parse(document.getElementById("jupyter-config-data").textContent);
+  } catch {
+    return {}; // no JupyterLab or Notebook: the kernel is all there is
+  }
+};
+
+const theme = () => {
+  const told = document.body.dataset.jpThemeLight;
+  const dark = told ? told === "false" : document.body.classList.contains("vscode-dark");
+  return dark ? "dark" : "light";
+};
+
+// A colour with its own hue in another lightness; white has none.
+const tone = (color, light) => {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  const [most, least] = [Math.max(red, green, blue), Math.min(red, green, blue)];
+  if (most - least < 20) return `hsl(210, 8%, ${light}%)`;
+  const part = { [blue]: 4 + (red - green) / (most - least), [green]: 2 + (blue - red) / (most - least), [red]: (green - blue) / (most - least) };
+  return `hsl(${Math.round(60 * part[most] + 360) % 360}, 45%, ${light}%)`;
+};
+
+const paint = (cy, dark) => {
+  const fill = (node) => (dark ? tone(node.data("fill"), 23) : node.data("fill"));
+  const edge = (node) => tone(node.data("fill"), dark ? 52 : 48);
+  const line = dark ? "#6b7681" : "#8793a0";
+  cy.style().selector("node").style({ color: dark ? "#e6edf3" : "#1b232b", "background-color": fill, "border-color": edge })
+    .selector("edge").style({ "line-color": line, "target-arrow-color": line })
+    .selector("node:active").style({ "overlay-opacity": 0.08 }).update();
+};
+
+async function ask(method, path, body) {
+  const { baseUrl, token } = settings();
+  if (!baseUrl) return null;
+  const cookie = document.cookie.split("; ").find((one) => one.startsWith("_xsrf="));
+  const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? `${Math.random()}`.slice(2) };
+  if (cookie) headers["X-XSRFToken"] = cookie.slice(6);
+  if (token) headers.Authorization = `token ${token}`;
+  if (body) headers["Content-Type"] = "application/json";
+  try {
+    return await fetch(`${baseUrl}cc/${path}`, { method, headers, body: body && JSON.stringify(body) });
+  } catch {
+    return null; // the server is away
+  }
+}
+
+const LIVE = ["running", "paused", "cancelling"];
+const BUTTONS = [
+  // verb, sign, text, when it can be used
+  ["run", "▶", (told) => (told.resumes ? "Resume" : "Run"), (told) => told.resumes || (told.starts && !LIVE.includes(told.state))],
+  ["pause", "❚❚", () => "Pause", (told) => told.state === "running"],
+  ["cancel", "■", () => "Cancel", (told) => LIVE.includes(told.state)],
+  ["retry", "↻", () => "Retry failed", (told) => told.counts.some(([state]) => state === "failed" || state === "cancelled")],
+];
+
+class Panel {
+  constructor(model, el) {
+    this.model = model;
+    this.http = this.pages = false;
+    this.open = ""; // "", "run" or "edit": which page is shown below the graph
+    this.title = make("span", "cc-title");
+    this.state = make("span", "cc-state");
+    this.runs = make("select", "cc-runs");
+    this.runs.title = "The run that is shown";
+    this.runs.onchange = () => this.tell({ pick: this.runs.value });
+    this.buttons = BUTTONS.map(([verb, sign, text, usable]) => {
+      const button = make("button", `cc-button cc-${verb}`);
+      button.onclick = () => this.act(verb);
+      return { button, sign, text, usable };
+    });
+    this.more = this.page("run", "Details");
+    this.edit = this.page("edit", "Edit");
+    this.back = make("button", "cc-button cc-back");
+    this.back.onclick = () => this.tell({ back: true });
+    this.fit = make("button", "cc-button cc-fit", "⤢");
+    this.fit.title = "Show the whole graph (zoom with Ctrl and the wheel)";
+    this.fit.onclick = () => this.adapt();
+    this.bar = make("div", "cc-bar");
+    this.bar.setAttribute("role", "progressbar");
+    this.fill = make("div", "cc-fill");
+    this.bar.append(this.fill);
+    this.counts = make("span", "cc-counts");
+    this.percent = make("span", "cc-percent");
+    this.line = make("div", "cc-line");
+    this.line.setAttribute("role", "status");
+    const keys = make("span", "cc-keys", ...this.buttons.map((one) => one.button));
+    const right = make("span", "cc-keys cc-right", this.back, this.fit, this.more, this.edit);
+    this.top = make("div", "cc-top cc-live", make("div", "cc-row", this.title, this.state, this.runs, keys, right));
+    this.top.append(make("div", "cc-row", this.bar, this.percent, this.counts), this.line);
+    this.text = make("pre", "cc-text");
+    this.frame = make("iframe", "cc-frame");
+    this.frame.title = "The run's page";
+    this.below = make("div", "cc-below", this.text, this.frame);
+    el.classList.add("cc-panel");
+    el.append(this.top, this.below);
+    this.look = new MutationObserver(() => this.themed());
+    this.look.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+    this.changed = () => this.show();
+    model.on("change:told", this.changed);
+    this.stop = (event) => event.ctrlKey || event.metaKey || event.stopPropagation(); // the wheel scrolls the notebook
+    this.sized = new ResizeObserver(() => this.adapt());
+    this.grown = new MutationObserver(() => this.adapt());
+    const wait = (times) => (el.parentElement?.querySelector(".cc-graph") || !times
+      ? this.attached(el.parentElement) : requestAnimationFrame(() => wait(times - 1)));
+    wait(200);
+    this.show();
+    this.themed();
+  }
+
+  page(kind, text) {
+    const button = make("button", `cc-button cc-page cc-page-${kind}`, text);
+    button.title = kind === "run" ? "Table, log, timeline and events of this run" : "Change jobs, dependencies and YAML";
+    button.onclick = () => {
+      this.open = this.open === kind ? "" : kind;
+      this.frames();
+    };
+    return button;
+  }
+
+  // The graph is drawn before its place has its size, places change, and the theme does: adapt it to them.
+  adapt() {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => {
+      for (const box of this.graph?.querySelectorAll(".custom-widget") ?? []) {
+        const cy = box._cyreg?.cy; // the library keeps its object at its element
+        const { w, h } = cy?.elements().boundingBox() ?? {};
+        if (!w) continue;
+        this.graph.style.height = `${Math.round(Math.min(520, Math.max(130, h * Math.min(1.2, this.graph.clientWidth / w) + 32)))}px`;
+        paint(cy, this.theme === "dark");
+        cy.resize();
+        cy.fit(undefined, 14);
+      }
+    }, 60);
+  }
+
+  attached(parent) {
+    this.graph = parent?.querySelector(".cc-graph");
+    if (!this.graph) return;
+    parent.addEventListener("wheel", this.stop, { capture: true, passive: true });
+    this.sized.observe(this.graph);
+    this.grown.observe(this.graph, { childList: true, subtree: true });
+    this.adapt();
+  }
+
+  tell(content) {
+    this.model.send(content);
+  }
+
+  themed() {
+    const now = theme();
+    if (now === this.theme) return;
+    this.theme = now;
+    this.top.dataset.theme = this.below.dataset.theme = now;
+    this.adapt();
+    this.frames();
+  }
+
+  async find() {
+    const { run, file } = this.told;
+    const place = run ? `runs/${encodeURIComponent(run)}` : `workflows/${encodeURIComponent(file)}`;
+    if (this.found === place) return;
+    this.found = place;
+    const answer = run || file ? await ask("HEAD", `api/${place}`) : null;
+    if (this.found !== place) return;
+    this.http = this.pages = Boolean(answer?.ok);
+    this.top.dataset.by = this.http ? "server" : "kernel";
+    this.tell({ pages: this.pages });
+    this.frames();
+  }
+
+  show() {
+    const told = (this.told = { counts: [], runs: [], ...this.model.get("told") });
+    this.title.textContent = told.title ?? "";
+    this.state.textContent = told.state ?? "";
+    this.state.dataset.state = told.state ?? "";
+    const wanted = JSON.stringify([told.runs, told.run]);
+    if (wanted !== this.listed) {
+      this.listed = wanted;
+      this.runs.replaceChildren(...told.runs.map(([id, text]) => new Option(text, id, false, id === told.run)));
+    }
+    this.runs.hidden = told.runs.length < 2;
+    for (const { button, sign, text, usable } of this.buttons) {
+      const words = `${sign} ${text(told)}`;
+      if (button.textContent !== words) button.textContent = words;
+      button.disabled = !usable(told);
+    }
+    this.back.textContent = `‹ ${told.opened ?? ""}`;
+    this.back.hidden = !told.opened;
+    this.fill.style.width = `${told.progress ?? 0}%`;
+    this.bar.setAttribute("aria-valuenow", told.progress ?? 0);
+    this.bar.dataset.state = told.state ?? "";
+    this.percent.textContent = told.run ? `${Math.round(told.progress)} %` : "";
+    const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", `${symbol} ${number} ${state}`));
+    this.counts.replaceChildren(...chips);
+    this.say(told.message ?? "");
+    if (told.selected && told.selected !== this.chosen && this.pages) this.open = "run";
+    this.chosen = told.selected;
+    this.find();
+    this.frames();
+  }
+
+  say(text) {
+    if (this.line.textContent !== text) this.line.textContent = text;
+  }
+
+  frames() {
+    const { run, file, selected, text } = this.told;
+    this.more.hidden = !(this.pages && run);
+    this.edit.hidden = !(this.pages && file);
+    const kind = this.pages && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
+    this.more.setAttribute("aria-pressed", kind === "run");
+    this.edit.setAttribute("aria-pressed", kind === "edit");
+    const words = new URLSearchParams({ theme: this.theme ?? theme() });
+    if (kind === "run" && selected) words.set("job", selected);
+    const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
+    const source = kind ? `${settings().baseUrl}cc/${place}/view?${words}` : "";
+    if (this.source !== source) this.frame.src = (this.source = source) || "about:blank";
+    this.frame.hidden = !kind;
+    this.text.textContent = text ?? "";
+    this.text.hidden = Boolean(kind) || !text;
+  }
+
+  async act(verb) {
+    const { run, file, resumes } = this.told;
+    const again = verb === "run" && !resumes;
+    const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
+    const answer = this.http && (again ? file : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
+    if (answer?.ok) return;
+    const told = answer && answer.status !== 404 ? await answer.json().catch(() => null) : null;
+    if (told?.message) {
+      this.say([told.message, told.hint].filter(Boolean).join("; "));
+      return;
+    }
+    this.say("The kernel has been asked; it answers when no cell computes.");
+    this.tell({ verb });
+  }
+
+  close() {
+    this.look.disconnect();
+    this.sized.disconnect();
+    this.grown.disconnect();
+    clearTimeout(this.later);
+    this.model.off("change:told", this.changed);
+    this.top.closest(".cc-view")?.removeEventListener("wheel", this.stop, { capture: true });
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const panel = new Panel(model, el);
+    return () => panel.close();
+  },
+};
