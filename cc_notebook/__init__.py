@@ -19,3 +19,10 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module("cc_notebook.workflow"), name)
     raise AttributeError(f"module 'cc_notebook' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext cc_notebook`: the magics `%cc` and `%%cc`."""
+    from cc_notebook import magics
+
+    magics.register(shell)

@@ -53,12 +53,17 @@ def write(function: Function, folder: Path) -> str:
     odd = inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function) or inspect.ismethod(function)
     if begin is None or odd or function.__closure__ or name == "<lambda>":
         raise InputError(f"'{name}' cannot be a job: it is no plain function, or uses variables of another one")
-    if name in sys.stdlib_module_names:
-        raise InputError(f"'{name}' is the name of a module of Python, which {path.name} would hide: take another")
-    if path.exists() and not path.read_text(encoding="utf-8").startswith(MARK):
-        raise InputError(f"{path} is a file of yours: give the function another name")
-    store.write_new(path, _SCRIPT.format(source="\n".join(lines[begin:]), name=name))
+    put(path, MARK, _SCRIPT.format(source="\n".join(lines[begin:]), name=name))
     return path.name
+
+
+def put(path: Path, mark: str, text: str) -> None:
+    """Write a script that holds a mark, or write it again. Raises InputError for a file without it: it is a user's."""
+    if path.suffix == ".py" and path.stem in sys.stdlib_module_names:
+        raise InputError(f"'{path.stem}' is the name of a module of Python, which {path.name} would hide: take another")
+    if path.exists() and mark not in path.read_text(encoding="utf-8"):
+        raise InputError(f"{path} is a file of yours: take another name")
+    store.write_new(path, text)
 
 
 def check(argument: inspect.Parameter, value: object) -> None:

@@ -4,9 +4,11 @@ JupyterLab and Notebook 7 run here as they are, in the system's Chromium.
 """
 
 import base64
+import json
 import queue
 import re
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -49,6 +51,19 @@ class Kernel:
     def text(self, code):
         """What a cell prints."""
         return "".join(m["content"]["text"] for m in self(code) if m["msg_type"] == "stream").strip()
+
+    def fails(self, code):
+        """What a cell tells that fails, so that those after it do not run."""
+        before = len(self.told)
+        with suppress(AssertionError):
+            self(code)
+        found = [m["content"] for m in self.told[before:] if m["msg_type"] in ("stream", "error")]
+        until(lambda: self.reply()["content"]["status"] == "error")
+        return "".join(content.get("text") or content["evalue"] for content in found)
+
+    def reply(self):
+        """The next answer to a cell."""
+        return self.client.get_shell_msg(timeout=60)
 
     def hear(self, seconds=0.0):
         """Take in what was told since; the messages that came in this time."""
@@ -304,6 +319,59 @@ def test_nothing_from_data_is_markup(kernel, folder):
     boxes = kernel.text("print(ascii([n.data['label'] for n in view.of(w).graph.nodes.values()]))")
     assert "<script>" in told["text"] and not re.search("\x1b|\u202e", told["text"])
     assert "<script>" in boxes and not re.search(r"\\x1b|\\u202e", boxes)
+
+
+# ---- magics ---------------------------------------------------------------------------------------------------------
+
+
+def test_cells_become_jobs(kernel, folder, monkeypatch):
+    """A cell is written to a script beside the notebook and is a job of its workflow; run again it replaces both."""
+    kernel("import os; os.environ['JPY_SESSION_NAME'] = 'deep/My notes.ipynb'")
+    kernel("size, secret = [1, {'a': 'it\\'s {x}'}], 5")
+    kernel("%load_ext cc_notebook")
+    told = kernel.text('%%cc job fetch --bash --with size timeout=10m\necho "$size" > fetched.txt')
+    assert told == "job fetch is fetch.sh, in My notes.yaml (1 jobs); run: %cc run 'My notes.yaml'"
+    code = "from cc_notebook import progress\nprogress(50, text=size[1]['a'], seen='secret' in globals())"
+    kernel("%%cc job train --after fetch --with size\n" + "raise SystemExit(1)")
+    kernel("%%cc job train --after fetch --with size\n" + code)
+    flow = Workflow("My notes.yaml")
+    assert flow.nodes == {
+        "fetch": {"script": "fetch.sh", "timeout": "10m"},
+        "train": {"script": "train.py", "after": "fetch"},
+    }
+    assert flow()["train"] == {"text": "it's {x}", "seen": False}
+    assert json.loads((folder / "fetched.txt").read_text()) == [1, {"a": "it's {x}"}]
+
+
+WRONG = {
+    "train\nfor x in": "invalid syntax",
+    "train --bash\nif true": "unexpected end of file",
+    "train --after nosuch\n1": "nosuch",
+    "train --with sise\n1": "did you mean 'size'?",
+    "train --with kind\n1": "give numbers, texts, lists or dicts",
+    "../x\n1": "which cannot stand there",
+    "json\n1": "is the name of a module of Python",
+    "mine\n1": "is a file of yours",
+    "\n1": "Missing argument 'NAME'",
+}
+
+
+def test_a_wrong_cell_is_told_at_once(kernel, folder):
+    """What is wrong with a cell that is to be a job is told when the cell runs, and no workflow is written."""
+    (folder / "mine.py").write_text("print('my own')\n")
+    kernel("size, kind = 3, object()\n%load_ext cc_notebook")
+    for cell, told in WRONG.items():
+        assert told in kernel.fails(f"%%cc job {cell}")
+    assert "write %%cc job NAME" in kernel.fails("%%cc run\n1")
+    assert not (folder / "notebook.yaml").exists()
+    assert (folder / "mine.py").read_text() == "print('my own')\n"
+
+
+def test_the_whole_command_line_is_a_magic(kernel, folder):
+    """`%cc` runs any command in the notebook's folder; an error is its own text and no traceback."""
+    kernel("%load_ext cc_notebook\n%cc new demo")
+    assert "done" in kernel.text("%cc run demo.yaml")
+    assert "error: there is no run 'nosuch'" in kernel.text("%cc show nosuch")
 
 
 # ---- what is drawn --------------------------------------------------------------------------------------------------
