@@ -67,7 +67,7 @@ const BUTTONS = [
 class Panel {
   constructor(model, el) {
     this.model = model;
-    this.http = this.pages = false;
+    this.http = false;
     this.open = ""; // "", "run" or "edit": which page is shown below the graph
     this.title = make("span", "cc-title");
     this.state = make("span", "cc-state");
@@ -128,15 +128,20 @@ class Panel {
     return button;
   }
 
-  // The graph is drawn before its place has its size, places change, and the theme does: adapt it to them.
+  // The graphs as their library knows them: it keeps its object at its element.
+  graphs() {
+    return [...(this.graph?.querySelectorAll(".custom-widget") ?? [])].map((box) => box._cyreg?.cy).filter(Boolean);
+  }
+
+  // A graph is drawn before its place has its size, places change, and the theme does: adapt it to them.
   adapt() {
     clearTimeout(this.later);
     this.later = setTimeout(() => {
-      for (const box of this.graph?.querySelectorAll(".custom-widget") ?? []) {
-        const cy = box._cyreg?.cy; // the library keeps its object at its element
-        const { w, h } = cy?.elements().boundingBox() ?? {};
+      for (const cy of this.graphs()) {
+        const { w, h } = cy.elements().boundingBox();
         if (!w) continue;
-        this.graph.style.height = `${Math.round(Math.min(520, Math.max(130, h * Math.min(1.2, this.graph.clientWidth / w) + 32)))}px`;
+        const high = h * Math.min(1.2, this.graph.clientWidth / w) + 32;
+        this.graph.style.height = `${Math.round(Math.min(520, Math.max(130, high)))}px`;
         paint(cy, this.theme === "dark");
         cy.resize();
         cy.fit(undefined, 14);
@@ -148,13 +153,18 @@ class Panel {
     this.graph = parent?.querySelector(".cc-graph");
     if (!this.graph) return;
     parent.addEventListener("wheel", this.stop, { capture: true, passive: true });
+    this.graph.addEventListener("pointerenter", () => this.graphs().forEach((cy) => cy.resize())); // it may have moved
     this.sized.observe(this.graph);
     this.grown.observe(this.graph, { childList: true, subtree: true });
     this.adapt();
   }
 
   tell(content) {
-    this.model.send(content);
+    try {
+      this.model.send(content);
+    } catch {
+      this.say("The kernel has gone: run the cell again. Details are still live, where they are offered.");
+    }
   }
 
   themed() {
@@ -166,17 +176,22 @@ class Panel {
     this.frames();
   }
 
+  // Does the server know what is shown? A name of several workflows is told apart by the path of its file.
   async find() {
-    const { run, file } = this.told;
-    const place = run ? `runs/${encodeURIComponent(run)}` : `workflows/${encodeURIComponent(file)}`;
-    if (this.found === place) return;
-    this.found = place;
-    const answer = run || file ? await ask("HEAD", `api/${place}`) : null;
-    if (this.found !== place) return;
-    this.http = this.pages = Boolean(answer?.ok);
+    const { run, path } = this.told;
+    const wanted = `${run}\n${path}`;
+    if (this.found === wanted) return;
+    this.found = wanted;
+    const known = path ? await ask("GET", "api/workflows") : null;
+    const all = known?.ok ? (await known.json()).workflows.filter((one) => one.path && path.endsWith(`/${one.path}`)) : [];
+    const same = all.sort((one, two) => two.path.length - one.path.length)[0];
+    const knows = run && (!path || known) ? (await ask("HEAD", `api/runs/${encodeURIComponent(run)}`))?.ok : Boolean(same);
+    if (this.found !== wanted) return;
+    this.file = same && (all.length > 1 ? same.path : same.name);
+    this.http = Boolean(knows);
     this.top.dataset.by = this.http ? "server" : "kernel";
-    this.tell({ pages: this.pages });
-    this.frames();
+    this.tell({ pages: this.http });
+    this.show();
   }
 
   show() {
@@ -204,7 +219,7 @@ class Panel {
     const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", `${symbol} ${number} ${state}`));
     this.counts.replaceChildren(...chips);
     this.say(told.message ?? "");
-    if (told.selected && told.selected !== this.chosen && this.pages) this.open = "run";
+    if (told.selected && told.selected !== this.chosen && this.http) this.open = "run";
     this.chosen = told.selected;
     this.find();
     this.frames();
@@ -215,10 +230,11 @@ class Panel {
   }
 
   frames() {
-    const { run, file, selected, text } = this.told;
-    this.more.hidden = !(this.pages && run);
-    this.edit.hidden = !(this.pages && file);
-    const kind = this.pages && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
+    const { run, selected, text } = this.told;
+    const file = this.file;
+    this.more.hidden = !(this.http && run);
+    this.edit.hidden = !file;
+    const kind = this.http && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
     this.more.setAttribute("aria-pressed", kind === "run");
     this.edit.setAttribute("aria-pressed", kind === "edit");
     const words = new URLSearchParams({ theme: this.theme ?? theme() });
@@ -232,7 +248,8 @@ class Panel {
   }
 
   async act(verb) {
-    const { run, file, resumes } = this.told;
+    const { run, resumes } = this.told;
+    const file = this.file;
     const again = verb === "run" && !resumes;
     const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
     const answer = this.http && (again ? file : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;

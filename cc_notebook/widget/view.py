@@ -169,7 +169,7 @@ class View:
         trouble = self.choice.trouble if self.choice else ""
         return {
             "title": view.flow.workflow.name,
-            "file": flow.filename.stem if flow and flow.filename and flow.filename.exists() else "",
+            "path": str(flow.filename) if flow and flow.filename and flow.filename.exists() else "",
             "run": run.id if run else "",
             "runs": self.choice.listed() if self.choice else [],
             "state": self._state,

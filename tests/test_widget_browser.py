@@ -1,0 +1,272 @@
+"""What a user sees and does in a notebook: real JupyterLab and Notebook 7, in the system's Chromium."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import requests
+import yaml
+from conftest import need, until, write
+from test_widget import BAD_LABEL, HOSTILE, WAIT
+
+from cc_notebook import Workflow
+
+# Messages of others in the browser's console that are no errors of ours, each with its source
+UPSTREAM = {
+    "Unsatisfied version .* of shared singleton module @jupyter-widgets/base": "ipycytoscape 1.3.3 names old versions",
+    "custom wheel sensitivity": "ipycytoscape 1.3.3 always sets one",
+    "@jupyterlab/.*(already exists|deprecated)": "JupyterLab 4.6, its own extensions",
+    "reading 'schema'|filebrowser:open-path": "Notebook 7.6, without JupyterLab's file browser",
+    "Could not restore the debugger state": "JupyterLab 4.6, when a kernel restarts",
+    "widget model not found": "jupyterlab_widgets 3.0, when a notebook is opened without the kernel that showed it",
+}
+CELLS = ["from cc_notebook import Workflow\nw = Workflow('w.yaml')\nw", "print('selected', w.selected)"]
+BOXES = """() => [...document.querySelectorAll('.cc-graph .custom-widget')].filter(box => box._cyreg).map(box =>
+    Object.fromEntries(box._cyreg.cy.nodes().map(n => [n.data('label'), n.style('background-color')])))"""
+PLACE = """name => {const box = document.querySelector('.cc-graph .custom-widget'), at = box.getBoundingClientRect();
+    const node = box._cyreg.cy.nodes().filter(n => n.data('label').includes(name))[0].renderedPosition();
+    return [at.x + node.x, at.y + node.y]}"""
+IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+RUN = """number => {const book = jupyterapp.shell.currentWidget.content;
+    book.activeCellIndex = number; book.deselectAll(); jupyterapp.commands.execute('notebook:run-cell')}"""
+FLOW = f"""workflow:
+  nodes:
+    a: {{exec: '{WAIT.format("go")}'}}
+    b: {{exec: 'echo the log of b; {WAIT.format("on")}'}}
+    c: {{exec: 'true'}}
+  dependencies: ['a, b, c']
+"""
+
+
+class Lab:
+    """JupyterLab with Notebook 7 on one server, with the extension."""
+
+    def __init__(self, folder):
+        self.root, self.log = folder / "root", folder / "log"
+        self.root.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/lab1/"
+        names = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+        self.home = folder / "store"
+        environment = os.environ | {name: str(folder / name) for name in names}
+        environment |= {"CC_HOME": str(self.home), "JUPYTER_TOKEN": "secret"}
+        words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+        words += ["--ServerApp.base_url=/lab1", f"--ServerApp.root_dir={self.root}", "--ServerApp.port_retries=0"]
+        words += ["--ServerApp.jpserver_extensions={'cc_jupyter': True, 'notebook': True}"]
+        words += ["--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
+        words += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=self.root)
+        until(self._answers, 60)
+
+    def _answers(self):
+        try:
+            return requests.get(f"{self.url}api", timeout=5).ok
+        except requests.RequestException:
+            assert self.process.poll() is None, self.log.read_text()
+            return False
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One server for all tests of this file."""
+    found = Lab(tmp_path_factory.mktemp("lab"))
+    yield found
+    found.process.terminate()
+    found.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    need("chromium", found)
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+class Notebook:
+    """A notebook with these cells in a folder of its own, opened in a page."""
+
+    def __init__(self, lab, browser, folder, app="lab/tree"):
+        self.lab, self.app, self.folder = lab, app, lab.root / folder
+        self.folder.mkdir()
+        self.page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        self.page.set_default_timeout(30_000)
+        self.told = []
+        self.page.on("console", lambda line: self.told.append(f"{line.type}: {line.text} {line.location}"))
+        self.page.on("pageerror", lambda error: self.told.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.told.append(f"error: dialog {dialog.message}"))
+
+    def open(self, cells):
+        """Write the notebook and open it."""
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, self.folder / "x.ipynb")
+        self.visit()
+
+    def visit(self):
+        """Load the page, and wait for the kernel."""
+        self.page.goto(f"{self.lab.url}{self.app}/{self.folder.name}/x.ipynb?token=secret&reset")
+        self.page.wait_for_function(IDLE)
+
+    def run(self, number):
+        """Run a cell; it need not have ended."""
+        chosen = (
+            "{const book = jupyterapp.shell.currentWidget.content; book.activeCellIndex = number; book.deselectAll()}"
+        )
+        self.page.evaluate(f"number => {{{chosen}; jupyterapp.commands.execute('notebook:run-cell')}}", number)
+
+    def command(self, name):
+        """What a menu does."""
+        self.page.evaluate("name => jupyterapp.commands.execute(name)", name)
+
+    def boxes(self, number=0):
+        """The labels of a graph's boxes, with their colours."""
+        found = self.page.evaluate(BOXES)
+        return found[number] if len(found) > number else {}
+
+    def until(self, label, color=None):
+        """Wait for a box."""
+        until(
+            lambda: (
+                self.page.wait_for_timeout(50) or (color in (None, self.boxes().get(label)) and label in self.boxes())
+            )
+        )
+
+    def click(self, name):
+        """Click a box."""
+        self.page.locator(".cc-graph").first.scroll_into_view_if_needed()
+        self.page.mouse.click(*self.page.evaluate(PLACE, name))
+
+    def button(self, verb):
+        """Click a button."""
+        self.page.locator(f".cc-{verb}:enabled").first.click()
+
+    def clean(self):
+        """No error in the console but those of others that are known; then the page is closed."""
+        own = [line for line in self.told if line.startswith("error") and not re.search("|".join(UPSTREAM), line)]
+        assert own == [], own
+        self.page.close()
+
+
+@pytest.fixture
+def notebook(lab, browser, request, monkeypatch):
+    """Opens a notebook beside a workflow file; the store is the server's."""
+    monkeypatch.setenv("CC_HOME", str(lab.home))
+
+    def opened(cells=CELLS, text=FLOW, app="lab/tree"):
+        found = Notebook(lab, browser, request.node.name, app)
+        write(found.folder, "w.yaml", text)
+        found.open(cells)
+        return found
+
+    return opened
+
+
+def of(book):
+    """The runs of a notebook's workflow."""
+    return list(Workflow(str(book.folder / "w.yaml")).runs())
+
+
+def test_run_watch_click_cancel_and_retry(notebook):
+    """A user runs, sees the colours change, clicks a job, cancels while a cell computes, and retries."""
+    book = notebook([*CELLS, "import time\ntime.sleep(60)"])
+    book.run(0)
+    book.until("· a\n0%", "rgb(255,255,255)")
+    assert not book.page.locator(".cc-still").first.is_visible()  # the widget is in its place
+    book.button("run")
+    book.until("▶ a\n1%", "rgb(204,229,255)")
+    (book.folder / "go").touch()
+    book.until("✓ a\n100%", "rgb(204,255,204)")
+    book.click("b")
+    book.page.wait_for_selector(".cc-frame[src*='/lab1/cc/runs/'][src*='job=b']")
+    book.run(1)
+    book.page.wait_for_selector("text=selected b")
+    book.run(2)
+    book.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='busy']")
+    book.button("cancel")
+    until(lambda: of(book)[0].state == "cancelled")
+    book.until("■ b\n1%", "rgb(255,229,204)")
+    assert book.page.locator(".jp-Notebook-ExecutionIndicator[data-status='busy']").count() == 1
+    (book.folder / "on").touch()
+    book.button("retry")
+    book.until("✓ c\n100%")
+    assert [run.state for run in of(book)] == ["done"]
+    book.command("notebook:interrupt-kernel")
+    book.page.wait_for_function(IDLE)
+    book.clean()
+
+
+def test_it_survives_reload_restart_and_death(notebook):
+    """Reloaded it is there again; after a restart Run All attaches; without a kernel there is the picture."""
+    book = notebook([CELLS[0], "run = w.run()"])
+    book.command("notebook:run-all-cells")
+    book.until("▶ a\n1%")
+    book.page.wait_for_function(IDLE)
+    book.command("docmanager:save")
+    book.page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    book.visit()  # the kernel lives
+    book.until("▶ a\n1%")
+    book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    book.page.wait_for_function(IDLE)
+    book.visit()  # with a new kernel process: what was saved is all there is
+    book.page.wait_for_selector(".cc-still img")
+    assert book.page.locator(".cc-still").first.is_visible()
+    until(lambda: book.page.wait_for_timeout(50) or not book.page.locator("text=Error displaying widget").is_visible())
+    book.command("notebook:run-all-cells")
+    book.until("▶ a\n1%")
+    (book.folder / "go").touch()
+    (book.folder / "on").touch()
+    book.until("✓ c\n100%")
+    assert [run.state for run in of(book)] == ["done"]
+    book.clean()
+
+
+def test_nothing_from_data_is_executed(notebook):
+    """In Notebook 7, in the dark: names, labels and logs with markup and control characters are texts."""
+    job = {"label": BAD_LABEL, "exec": "printf '<script>document.title=\"bad\"</script>\\033[31m'; exit 3"}
+    text = yaml.safe_dump({"workflow": {"nodes": {HOSTILE: job}}})
+    book = notebook([*CELLS, "w.run().wait()"], text=text, app="notebooks")
+    book.page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    book.page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    book.run(0)
+    until(lambda: book.page.wait_for_timeout(50) or book.boxes())
+    book.run(2)
+    until(lambda: book.page.wait_for_timeout(50) or any("✗" in label for label in book.boxes()))
+    (label,) = book.boxes()
+    assert "<script>" in label and "<img" in label and "\x1b" not in label and "\u202e" not in label
+    assert book.boxes()[label] == "rgb(85,32,32)"
+    book.click("script")
+    book.page.wait_for_timeout(500)
+    assert book.page.title() != "bad" and book.page.locator("img[src='x']").count() == 0
+    book.clean()
+
+
+def test_a_converted_notebook_shows_the_graph(lab, browser, notebook, folder):
+    """`jupyter nbconvert --execute --to html`, opened without a network, shows the picture once, and no error."""
+    path = lab.root / "converted"
+    path.mkdir()
+    write(path, "w.yaml", FLOW)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELLS[0])])
+    nbformat.write(book, path / "x.ipynb")
+    words = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", "x.ipynb"]
+    done = subprocess.run(words, cwd=path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    page = browser.new_page(offline=True)
+    page.goto((path / "x.html").as_uri())
+    assert page.evaluate("[...document.querySelectorAll('.cc-still img')].map(image => image.naturalWidth > 50)") == [
+        True
+    ]
+    assert page.locator("text=3 jobs as a table").is_visible() and "Error" not in page.inner_text("body")
+    page.close()
