@@ -18,8 +18,11 @@ def listens(port):
 
 
 @contextmanager
-def sshd(base: Path):
-    """Yield the path of an ssh configuration that knows the host alias `box`, which is this machine over ssh."""
+def sshd(base: Path, more=""):
+    """Yield the path of an ssh configuration that knows the host alias `box`, which is this machine over ssh.
+
+    `more` goes into the server's configuration.
+    """
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
     need("sshd", program and shutil.which("ssh"))
     base.mkdir(mode=0o700)
@@ -35,6 +38,7 @@ def sshd(base: Path):
     (base / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {base}/host\nPidFile {base}/pid\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {base}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        f"{more}\n"
     )
     client = base / "client"
     client.write_text(

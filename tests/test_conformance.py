@@ -30,7 +30,7 @@ from cc_notebook.model import Host, Job
 
 PROGRAM = Path(__file__).parent.parent / "cc_notebook"
 MOODS = ["good", "slow", "refuses", "cut after", "in part"]
-TRANSPORTS = ["openssh", "wsl"]
+TRANSPORTS = ["openssh", "paramiko", "wsl"]
 
 
 class Fake:
@@ -94,7 +94,7 @@ def machine(request, tmp_path, home, monkeypatch):
     with ExitStack() as after:
         if sort == "wsl":
             monkeypatch.setenv("PATH", str(stand_in(tmp_path / "windows")), prepend=":")
-        config = after.enter_context(sshd(tmp_path / "sshd")) if sort == "openssh" else None
+        config = after.enter_context(sshd(tmp_path / "sshd")) if sort in ("openssh", "paramiko") else None
 
         def new():
             if sort not in TRANSPORTS:

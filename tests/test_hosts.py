@@ -40,7 +40,7 @@ def test_a_host_that_cannot_be_reached(folder, store, cc):
     assert "hosts.yaml:1:7: box.adress" in cc("hosts", "list").stderr
 
 
-@pytest.mark.parametrize("transport", ["wsl"])
+@pytest.mark.parametrize("transport", ["paramiko", "wsl"])
 def test_a_host_is_checked_by_its_transport(transport, tmp_path, store, cc, monkeypatch):
     """`transport` counts for the check too; to log in by hand is for openssh alone."""
     monkeypatch.setenv("PATH", str(stand_in(tmp_path / "windows")), prepend=":")

@@ -21,7 +21,7 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "other machines": (
-        600,
+        780,
         "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check hosts.known hosts.parts cli.hosts queues "
         "transports",
     ),
