@@ -13,6 +13,7 @@ from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 
 Decision = Literal["run", "skip", "block"]
 BY_USER = "cancelled by the user"
+BROKEN = ("failed", "cancelled", "blocked")  # endings of a parent because of which a job does not run
 Verdict = Literal["done", "cancel", "retry", "fail"]
 
 
@@ -27,7 +28,7 @@ def decide(trigger: str, waiting: int, tally: Mapping[str, int]) -> Decision | N
         return "run"
     if waiting:
         return None
-    broken = tally.get("failed", 0) + tally.get("blocked", 0) + tally.get("cancelled", 0)
+    broken = sum(tally.get(outcome, 0) for outcome in BROKEN)
     if trigger == "one_failed":
         return "skip"
     if trigger != "all_done" and broken:
@@ -53,11 +54,12 @@ class Plan:
         self.closing: list[str] = []  # groups of which every member has ended
         self.waiting = {name: len(parents) for name, parents in self.parents.items()}
         self.tally: dict[str, dict[str, int]] = {}
-        self.blocked: dict[str, str] = {}  # job → the parent that blocks it
+        self.breaker: dict[str, str] = {}  # job → the first of its parents that will not be done
+        self.blocked: dict[str, str] = {}  # job that will not run → that parent
         self.decided: set[str] = set()
         self.to_skip: list[str] = []
         self.runnable: dict[str, list[str]] = {}  # by host, each in topological order
-        final = {name for name, status in statuses.items() if status.state in FINAL}
+        final = [name for name, status in statuses.items() if status.state in FINAL]
         self.decided |= {name for name, status in statuses.items() if status.state != "ready"}
         for group, members in flow.members.items():
             self._open(group, members)
@@ -85,8 +87,10 @@ class Plan:
                 tally = self.tally.setdefault(child, {})
                 tally[outcome] = tally.get(outcome, 0) + 1
                 early = outcome != "done" or self.jobs[child].trigger == "one_failed"  # else it waits for the others
+                if outcome in BROKEN:
+                    self.breaker.setdefault(child, name)
                 if (early or not self.waiting[child]) and self._look(child) == "block":
-                    self.blocked[child] = name
+                    self.blocked[child] = self.breaker[child]
                     stack.append((child, "blocked"))
 
     def grow(self, group: str, members: Sequence[str]) -> None:
@@ -192,7 +196,8 @@ def ending(run: RunState, plan: Plan) -> Event:
     cancelled = run.counts().get("cancelled", 0)
     left = sum(run.jobs[name].state == "ready" for name in plan.blocked)
     blocked = f", {left} not run because of it" if left else ""
-    reason = ", ".join(failed[:5]) if failed else f"{cancelled} cancelled" if cancelled else ""
+    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    reason = ", ".join(failed[:5]) + more if failed else f"{cancelled} cancelled" if cancelled else ""
     state = "failed" if failed else "cancelled" if cancelled else "done"
     return Event("end", state=state, reason=reason + blocked)
 

@@ -133,8 +133,11 @@ class Flow:
             return self.workflow
         edges = [(parent, name) for name in names for parent in self.parents[name] if not opened.get(name)]
         for group, own in ((name, opened[name]) for name in names if name in opened):
-            edges += [(member, group) for member in own if self.children[member] == [group]]
-            edges += [(parent, member) for parent in self.parents[group] for member in own if not self.parents[member]]
+            chain = self.jobs[group].repeat and not self.jobs[group].foreach  # its members come one after the other
+            first = own[:1] if chain else [member for member in own if not self.parents[member]]
+            last = own[-1:] if chain else [member for member in own if self.children[member] == [group]]
+            edges += [*(itertools.pairwise(own) if chain else ()), *((member, group) for member in last)]
+            edges += [(parent, member) for parent in self.parents[group] for member in first]
         jobs = {name: self.jobs[name] for name in names}
         return self.workflow.model_copy(update={"jobs": jobs, "edges": tuple(edges)})
 

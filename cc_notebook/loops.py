@@ -112,8 +112,9 @@ def ending(flow: Flow, statuses: Statuses, name: str) -> Event:
     broken = by_state.get("failed") or by_state.get("cancelled") or []
     if broken:
         more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
-        told = f"{len(broken)} of {len(members)}: {', '.join(broken[:5])}{more}"
-        return Event("fail" if "failed" in by_state else "cancel", job=name, ending="members", reason=told)
+        kind = "failed" if "failed" in by_state else "cancelled"
+        told = f"{len(broken)} of {len(members)} {kind}: {', '.join(broken[:5])}{more}"
+        return Event("fail" if kind == "failed" else "cancel", job=name, ending="members", reason=told)
     if members and len(by_state.get("skipped", ())) == len(members):
         return Event("skip", job=name, reason=statuses[members[-1]].reason)
     why = "" if members else "it has no members: its list was empty"
@@ -127,7 +128,7 @@ def summary(flow: Flow, statuses: Statuses, name: str) -> dict[str, Any]:
     counts: Counter[str] = Counter(status.state for status in found)
     ended = sum(counts[state] for state in FINAL)
     progress = sum(100 if status.state == "skipped" else status.progress for status in found) // max(1, len(found))
-    own = {"progress": progress, "step": f"{ended}/{len(found)}"} if found and statuses[name].state == "running" else {}
+    own = {"progress": progress, "step": f"{ended}/{len(found)}"} if found else {}
     return {"members": len(flow.members[name]), "counts": dict(counts), **own}
 
 

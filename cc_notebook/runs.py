@@ -173,13 +173,16 @@ class Run:
         """Every event so far, from the first."""
         return self.reader().new()
 
-    def follow(self, period: float = 0.1, timeout: float | None = None) -> Iterator[RunState]:
-        """Yield the state now and after each change until the run ends (or an engine is missing, or time is up)."""
+    def follow(self, period: float = 0.1, timeout: float | None = None, every: float = 10.0**9) -> Iterator[RunState]:
+        """Yield the state now, after each change, and `every` so many seconds, until the run ends.
+
+        It stops also when `timeout` seconds are over, and when no engine works on the run.
+        """
         view, deadline = self.refresh(), time.monotonic() + (timeout if timeout is not None else 10**9)
-        last, seen_alive = -1, time.monotonic()
+        last, told, seen_alive = -1, 0.0, time.monotonic()
         while True:
-            if view.seq != last:
-                last = view.seq
+            if view.seq != last or time.monotonic() > told + every:
+                last, told = view.seq, time.monotonic()
                 yield view
             if view.ended or time.monotonic() > deadline:
                 return

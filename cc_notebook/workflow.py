@@ -40,6 +40,7 @@ class Workflow:
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
         self._model: model.Workflow | None = None  # of the body as it is; None after a change
         self._arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
+        self._text = b""  # of the file, as it was read or written last
         self._taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
         if self.filename and (name is None or self.filename.exists()):
             self.load(self.filename)
@@ -165,11 +166,12 @@ class Workflow:
     def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
         path = Path(os.path.expanduser(filename)).absolute()
-        document = yamltext.read(read_file(path), shown(path))
+        text = read_file(path)
+        document = yamltext.read(text, shown(path))
         checked = spec.check(document, path.stem, place(path.parent))
         body = save.plain(document.value["workflow"])
         if clear:
-            self._body, self.filename = body, path
+            self._body, self.filename, self._text = body, path, text
         else:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
@@ -178,11 +180,19 @@ class Workflow:
         store.register(path.stem, path)
         return self
 
-    def save(self, filename: str | Path | None = None) -> Path:
-        """Write the workflow; comments and order of a file that is there survive. Returns the path."""
+    def save(self, filename: str | Path | None = None, overwrite: bool = False) -> Path:
+        """Write the workflow; comments and order of a file that is there survive. Returns the path.
+
+        Raises InputError if somebody else has changed the workflow's file since it was loaded, unless `overwrite`.
+        """
         path = Path(filename or self.filename or f"{self.name}.yaml").expanduser().absolute()
-        store.write_new(path, save.text(self._body, path.read_text(encoding="utf-8") if path.exists() else ""))
-        self.filename = self.filename or path
+        there = path.read_bytes() if path.exists() else b""
+        if self._text and path == self.filename and there not in (self._text, b"") and not overwrite:
+            raise InputError(f"{path} was changed on disk since it was loaded; load() it, or save(overwrite=True)")
+        text = save.text(self._body, there.decode())
+        store.write_new(path, text)
+        if path == (self.filename or path):
+            self.filename, self._text = path, text.encode()
         return path
 
     def save_with_state(self, filename: str | Path, stdout: bool = False) -> str | None:

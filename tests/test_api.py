@@ -149,6 +149,21 @@ def alone():
 """
 
 
+def test_a_file_that_somebody_else_changed_is_not_overwritten(folder):
+    """Saving refuses where the file is no longer what was loaded or saved, unless that is asked for."""
+    path = write(folder, "w.yaml", "workflow: {nodes: {a: {exec: 'true'}}}\n")
+    mine, theirs = Workflow("w.yaml"), Workflow("w.yaml")
+    theirs.add_job("b", exec="true")
+    theirs.save()
+    theirs.add_job("c", exec="true")
+    theirs.save()
+    mine.add_job("d", exec="true")
+    with pytest.raises(InputError, match="changed on disk"):
+        mine.save()
+    assert set(Workflow("w.yaml").nodes) == {"a", "b", "c"}
+    assert mine.save(overwrite=True) == path and set(Workflow("w.yaml").nodes) == {"a", "d"}
+
+
 def test_functions_are_jobs_and_a_workflow_is_a_function(folder):
     """Hints become params with their defaults, the returned dict the outputs, and the call returns all outputs."""
     write(folder, "program.py", FUNCTIONS + "import json\nprint(json.dumps(w(size=10, rate=2)))\n")

@@ -123,7 +123,7 @@ def test_repeat_stops_at_max_and_says_so(folder):
     run = flow.run().wait()
     assert run.status("never")["reason"] == "until was not met in 3 iterations (never.x = 1)"
     assert (folder / "thrice").read_text() == "x\nx\nx\n"
-    assert run.status("bad")["reason"] == "1 of 2: bad#2" and "bad#3" not in states(run)
+    assert run.status("bad")["reason"] == "1 of 2 failed: bad#2" and "bad#3" not in states(run)
     assert states(run)["odd"] == "failed"
     assert run.status("odd")["reason"] == "job 'odd': until 'odd.y > 1': 'odd' has no 'y' (it has none) (column 1)"
 
@@ -136,6 +136,13 @@ workflow:
     b: {{script: b.sh, env: {{G: "{{params.gpu}}", X: "{{a.x}}"}}, repeat: 2}}
   dependencies: ["start, a, b, end"]
 """
+
+
+def test_iterations_are_drawn_one_after_the_other(folder):
+    """In the picture with members the first iteration comes after what is before the group, and the group last."""
+    nodes = "a: {exec: 'true'}\nr: {exec: 'true', repeat: 3, after: a}"
+    drawn = flow_of(folder, nodes).run().wait().refresh().flow.drawn(members=True)
+    assert set(drawn.edges) == {("a", "r#1"), ("r#1", "r#2"), ("r#2", "r#3"), ("r#3", "r")}
 
 
 def test_a_workflow_as_one_node(folder):
@@ -190,7 +197,7 @@ def test_a_failed_member_does_not_disturb_the_rest(folder):
     )
     run = flow.run().wait()
     assert Counter(states(run).values()) == {"done": 29, "failed": 3, "ready": 1} and states(run)["table"] == "done"
-    assert run.status("grade")["reason"] == "2 of 30: grade[n=7], grade[n=9]"
+    assert run.status("grade")["reason"] == "2 of 30 failed: grade[n=7], grade[n=9]"
     assert run.status("grade")["counts"] == {"done": 28, "failed": 2}
     assert run.status("strict")["waiting"] == "blocked"
     assert run.status("grade[n=9]")["ending"] == "timeout" and run.status("grade[n=7]")["code"] == 9
@@ -260,7 +267,8 @@ def test_what_is_shown(folder, cc):
     assert cc("run", "w.yaml", "--picture", "w.dot").returncode == 0
     told = json.loads(cc("show", "last", "--json").stdout)
     assert told["jobs"]["each"]["counts"] == {"done": 2} and told["counts"] == {"done": 3}
-    assert "each[n=1]" not in cc("show", "last").stdout and "each[n=1]" in cc("show", "last", "--members").stdout
+    shown = cc("show", "last").stdout
+    assert "each[n=1]" not in shown and "2 ✓" in shown and "each[n=1]" in cc("show", "last", "--members").stdout
     assert runs.find("last").explain("each[n=2]").startswith("each[n=2] is done")
 
 

@@ -27,7 +27,7 @@ def texts(svg):
     nodes = [group for group in ElementTree.fromstring(svg).iter(f"{SVG}g") if group.get("class") == "node"]
     found = {}
     for node in nodes:
-        name = node.findtext(f"{SVG}title").rpartition(":")[0]
+        name = node.findtext(f"{SVG}title").partition("\n")[0].rpartition(":")[0]
         colors = [part.get("fill") for part in node if part.tag not in (f"{SVG}text", f"{SVG}title")]
         found[name] = ["".join(part.itertext()) for part in node.iter(f"{SVG}text")], colors
     return found
@@ -151,7 +151,7 @@ def test_figure_7(folder):
     groups = [g for g in ElementTree.parse(folder / "few.svg").iter(f"{SVG}g") if g.get("class") == "cluster"]
     captions = [[text.text for text in group.iter(f"{SVG}text")] for group in groups]
     assert 6 <= len(captions) <= 9
-    assert captions[0][1] == "○ a submitted" and captions[-1][1] == "✓ c done"
+    assert captions[0][1] == "▶ a running" and captions[-1][1] == "✓ c done"
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", caption[0]) for caption in captions)
     for number in range(10):
         flow.add_job(f"more{number}", exec="true")
@@ -224,7 +224,8 @@ def test_report_of_a_failed_notebook(failed, folder, store):
     assert [event["type"] for event in data["events"] if event["job"] == "fetch"].count("submit") == 2
     assert data["run"] == failed.id and data["params"] == {"size": "3"} and data["about"]["Python"]
     picture_of_it = base64.b64decode(data["picture"]).decode()
-    assert texts(picture_of_it)["train"][1] == ["#FFCCCC"]
+    assert texts(picture_of_it)["train"][1] == ["#FFCCCC"] and "⊘ after" in picture_of_it
+    assert "<title>train: failed\ncell 2: JSONDecodeError" in picture_of_it
     for text in (path.read_text(), picture_of_it):
         assert (
             str(store) not in text and sys.prefix not in text and str(folder) not in text.replace(f"cat {folder}", "")

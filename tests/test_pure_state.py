@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cc_notebook import control, graph
 from cc_notebook.errors import BugError
+from cc_notebook.growth import Flow
 from cc_notebook.model import Job, Workflow
 from cc_notebook.state import Event, JobStatus, RunState, apply
 
@@ -325,6 +326,19 @@ def test_decisions_do_not_depend_on_order_and_are_final(trigger, parents):
     if now and "w" in parents:
         for letter in OUTCOMES:
             assert decision(trigger, parents.replace("w", letter, 1)) == now
+
+
+@pytest.mark.parametrize("ends", list(itertools.permutations("abc")))
+def test_a_job_is_blocked_by_what_did_not_work(ends):
+    """Of several parents one that failed blocks a job, in whatever order they end, also when that is read again."""
+    jobs = {name: Job(name=name, exec="true") for name in "abcd"}
+    flow = Flow(Workflow(jobs=jobs, edges=tuple((name, "d") for name in "abc")))
+    statuses = dict.fromkeys(jobs, JobStatus())
+    plan = control.Plan(flow, statuses)
+    for name in ends:
+        statuses[name] = JobStatus("failed" if name == "b" else "done")
+        plan.settle(name, statuses[name].state)
+    assert plan.root_cause("d") == "b" == control.Plan(flow, statuses).root_cause("d")
 
 
 # ---- order and cycles ----------------------------------------------------------------------------------------------

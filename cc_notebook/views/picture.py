@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from cc_notebook import graph, labels, loops, store
+from cc_notebook import control, graph, labels, loops, store
 from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Workflow
 from cc_notebook.runs import Run
@@ -55,7 +55,7 @@ def write(flow: Workflow, run: RunState, path: Path) -> None:
 
 def svg(flow: Workflow, run: RunState, cache: Path | None = None) -> str:
     """The graph with the state of each job as SVG text. Its layout is made once and kept in `cache` or the store."""
-    told = faces(flow, run)
+    told, seen = faces(flow, run), looks(run)
     first, nodes = layout(flow, list(told.values()), cache)
     pieces = [first]
     for name, inner, rest in nodes:
@@ -64,8 +64,9 @@ def svg(flow: Workflow, run: RunState, cache: Path | None = None) -> str:
         if len(between) != len(lines) + 1:  # its shape shows no text, or was drawn with the present one
             lines, between = [""], [inner.replace(FILL, color), ""]
         inner = "".join(a + b for a, b in zip(between, [*lines, ""], strict=True))
-        state = (run.jobs.get(name) or JobStatus()).state
-        pieces.append(f"<title>{escape(clean(flow.jobs[name].name))}: {state}</title>{inner}</g>{rest}")
+        why = f"\n{run.jobs[name].reason}" if name in run.jobs and run.jobs[name].reason else ""
+        words = clean(f"{flow.jobs[name].name}: {seen.get(name, 'ready')}{why}")
+        pieces.append(f"<title>{escape(words)}</title>{inner}</g>{rest}")
     return "".join(pieces)
 
 
@@ -96,7 +97,7 @@ def states(run: Run, path: Path) -> None:
     check(path)
     flow, lines, view = run.refresh().flow.drawn(), list[str](), RunState(run.spec.workflow)
     befores, afters = graph.relatives(flow.jobs, flow.edges)
-    changes = [event.seq for event in run.events() if event.type in TABLE and event.type != "progress"]
+    changes = [event.seq for event in run.events() if event.type in TABLE and event.type not in ("progress", "submit")]
     chosen = {changes[round(n * (len(changes) - 1) / (MOMENTS - 1))] for n in range(MOMENTS) if changes}
     for event in run.events():
         view.feed(event)
@@ -138,18 +139,25 @@ def put(path: Path, data: bytes) -> None:
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def looks(run: RunState) -> dict[str, str]:
+    """What a picture shows as the state of each job: one that will not run because of another is blocked."""
+    broken = any(status.state in control.BROKEN for status in run.jobs.values())
+    blocked = control.Plan(run.flow, run.jobs).blocked if broken else {}
+    return {name: "blocked" if name in blocked else status.state for name, status in run.jobs.items()}
+
+
 def faces(flow: Workflow, run: RunState, now: datetime | None = None) -> dict[str, tuple[str, str]]:
     """What each node says (the symbol of its state, the label, and how far it is) and its colour."""
     shown = {key: os.environ[key] for key in ENV if key in os.environ}
     around = {"os": shown, "cm": store.variables()}
-    told, moment = dict[str, tuple[str, str]](), now or datetime.now(UTC)
+    told, moment, seen = dict[str, tuple[str, str]](), now or datetime.now(UTC), looks(run)
     for name, job in flow.jobs.items():
         status = run.jobs.get(name) or JobStatus()
         far = "" if job.instant or job.label else f"\n{status.progress}%"
         if name in run.flow.members:
             counts = loops.summary(run.flow, run.jobs, name)["counts"].items()
             far = "\n" + ", ".join(f"{number} {LOOKS[state].symbol}" for state, number in counts)
-        look = LOOKS[status.state]
+        look = LOOKS[seen.get(name, "ready")]
         told[name] = f"{look.symbol} {labels.text(job, run, moment, around)}{far}", look.color
     return told
 

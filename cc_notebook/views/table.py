@@ -4,12 +4,12 @@ import csv
 import json
 import time
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import yaml
 from rich.console import Console, Group, RenderableType
@@ -40,7 +40,7 @@ LOOKS = {
 }
 SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)  # for pages
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
-WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready"}
+WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready", "take": "done"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Row:
     elapsed: str
     script: str
     reason: str
-    step: str = ""  # the cell that a notebook has reached, as 7/36
+    step: str = ""  # the cell that a notebook has reached, as 7/36; of a group its members by state
 
 
 def rows(run: Run, members: bool = False) -> list[Row]:
@@ -71,8 +71,8 @@ def rows(run: Run, members: bool = False) -> list[Row]:
             status[name]["progress"],
             _elapsed(status[name]["started"], status[name]["ended"], status[name]["state"]),
             _what(flow.jobs[name]),
-            status[name]["reason"] + (" (script changed since attempt 1)" if status[name]["changed"] else ""),
-            status[name]["step"],
+            f"{status[name]['reason']}{' (script changed since attempt 1)' * status[name]['changed']}".strip(),
+            _counts(status[name]) or status[name]["step"],
         )
         for number, name in enumerate(flow.order(members))
     ]
@@ -120,7 +120,7 @@ def watch_live(run: Run) -> None:
     """Keep a table in the terminal up to date until the run ends."""
     console = Console()
     with Live(_whole(run, console.height), console=console, refresh_per_second=8, transient=True) as live:
-        for _ in run.follow(0.1):
+        for _ in run.follow(0.1, every=1.0):  # for the times in it
             begun = time.monotonic()
             live.update(_whole(run, console.height))
             time.sleep(9 * (time.monotonic() - begun))  # a large table is drawn less often: the jobs need the processor
@@ -135,7 +135,8 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
             if event.type in WORDS and event.seq > seen:
                 reason = f": {clean(event.reason)}" if event.reason else ""
                 state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
-                print(f"{moment} {LOOKS[state].symbol} {clean(event.job)} {state}{reason}", file=file, flush=True)
+                for name in event.jobs or (event.job,):
+                    print(f"{moment} {LOOKS[state].symbol} {clean(name)} {state}{reason}", file=file, flush=True)
     told = run.refresh().reason or run.note()
     print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
@@ -143,7 +144,8 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
 def _whole(run: Run, height: int = 10**9, members: bool = False) -> Group:
     view, lines = run.refresh(), rows(run, members)
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
-    counts = ", ".join(f"{number} {state}" for state, number in view.counts().items())
+    left = {"ready": "blocked"} if view.ended else {}  # what has not run by the end
+    counts = ", ".join(f"{number} {left.get(state, state)}" for state, number in view.counts().items())
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
     total = Text(f"{run.id}: {view.state} — {counts}{hidden}", LOOKS[view.state].style if view.state in LOOKS else "")
     told = [Text(clean(f"{LOOKS[row.state].symbol} {row.name}: {row.reason}")) for row in shown if row.reason]
@@ -161,17 +163,16 @@ def _urgent(lines: Sequence[Row], most: int) -> Sequence[Row]:
 
 def _bar(view: RunState) -> Table:
     grid = Table.grid(padding=(0, 1))
-    grid.add_row("all", ProgressBar(total=100, completed=view.progress, width=40), f"{view.progress:.0f}%")
+    grid.add_row("all", ProgressBar(total=100, completed=view.progress, width=40), f"{int(view.progress)}%")
     return grid
 
 
 def _table(lines: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("ID", "Name", "Status", "Host", "Progress", "Time", "Script"):
-        fixed = column in ("ID", "Status", "Progress", "Time")
-        right = column in ("ID", "Time")
+        right, cut = column in ("ID", "Time"), column == "Script"  # of long names the rest stands on the next line
         table.add_column(
-            column, justify="right" if right else "left", no_wrap=fixed or column in ("Name", "Host"), overflow="fold"
+            column, justify="right" if right else "left", no_wrap=True, overflow="ellipsis" if cut else "fold"
         )
     for row in lines:
         state = Text(f"{LOOKS[row.state].symbol} {row.state}", LOOKS[row.state].style)
@@ -187,6 +188,10 @@ def _table(lines: Sequence[Row]) -> Table:
 def _what(job: Job) -> str:
     words = job.script or job.workflow or (job.exec or "").strip().split("\n")[0]
     return words if len(words) <= 24 else words[:23] + "…"
+
+
+def _counts(status: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number} {LOOKS[state].symbol}" for state, number in status.get("counts", {}).items())
 
 
 def _after(parents: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Runs shown on the command line until they end, and the exit code that tells how."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,8 @@ def to_the_end(
         if as_json:
             click.echo(json.dumps(item.status()))
         view = item.refresh()
+        if failed := [name for name, status in view.jobs.items() if status.state == "failed"][:1]:
+            click.echo(f"why: jupyter cc explain {item.id} {shlex.quote(failed[0])}", err=True)
         if not view.ended:
             click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
         codes.append(CODES.get(view.ended, 1))

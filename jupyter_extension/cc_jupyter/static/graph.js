@@ -28,7 +28,7 @@ export class Graph {
   put(picture) {
     const svg = document.adoptNode(new DOMParser().parseFromString(picture, "image/svg+xml").documentElement);
     svg.querySelectorAll(`:not(${KNOWN})`).forEach((odd) => odd.remove());
-    const named = (node) => node.querySelector("title").textContent.replace(/: \w+$/, "");
+    const named = (node) => node.querySelector("title").textContent.replace(/: \w+(\n.*)?$/s, "");
     const nodes = new Map([...svg.querySelectorAll("g.node")].map((node) => [named(node), node]));
     const texts = (node) => [...node.querySelectorAll("text")];
     const shapes = [...nodes].map(([name, node]) => [name, texts(node).length]);
