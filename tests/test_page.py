@@ -6,9 +6,21 @@ import shutil
 import zipfile
 
 import pytest
+
+pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
 import requests
 from conftest import need, until
-from test_service import Server
+from test_service import Nobody, Server
+from tornado.httpclient import HTTPClientError
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+PATHS = ("", "workflows/x", "workflows/x/view", "runs/x", "runs/x/view", "docs")
+
+
+@pytest.fixture
+def jp_server_config():
+    return {"ServerApp": {"jpserver_extensions": {"cc_jupyter": True}}}
 
 
 @pytest.fixture(params=["", "/user/alice"], scope="module")
@@ -85,7 +97,7 @@ def upload(page, server, name, nodes, **files):
 
 def test_a_page_is_only_for_users_and_takes_nothing_from_elsewhere(server):
     """Without a login there is no page; with one it comes with a policy that allows this server's files alone."""
-    for path in ("", "workflows/x", "workflows/x/view", "runs/x", "runs/x/view"):
+    for path in PATHS[:-1]:
         stranger = requests.get(pages(server) + path, allow_redirects=False, timeout=9)
         assert stranger.status_code == 302 and f"{server.below}/login" in stranger.headers["Location"]
         page = requests.get(pages(server) + path, headers={"Authorization": f"token {server.token}"}, timeout=9)
@@ -94,6 +106,17 @@ def test_a_page_is_only_for_users_and_takes_nothing_from_elsewhere(server):
         assert "default-src 'self'" in policy and "frame-ancestors 'self'" in policy and "unsafe" not in policy
     themed = requests.get(pages(server), params={"theme": '"><script>', "token": server.token}, timeout=9).text
     assert "<script>" not in themed and themed.count("<script") == 1
+
+
+async def test_the_authorizer_is_asked_about_every_page(jp_serverapp, jp_fetch):
+    """Whom it refuses this extension gets no page."""
+    authorizer = Nobody(parent=jp_serverapp)
+    authorizer.asked = []
+    jp_serverapp.web_app.settings["authorizer"] = authorizer
+    for path in PATHS:
+        with pytest.raises(HTTPClientError) as refused:
+            await jp_fetch("cc", *path.split("/"))
+        assert refused.value.code == 403 and authorizer.asked[-1] == ("GET", "read", "cc_jupyter")
 
 
 def test_the_story_of_the_example(server, page):

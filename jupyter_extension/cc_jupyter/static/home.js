@@ -18,7 +18,7 @@ export const runTable = () => new Table("Runs", "run", [
   { title: "Id", key: "run", kind: "name", show: ({ run }) => link(run, page("runs", run)) },
   { title: "State", key: "state", show: ({ state }) => mark(state) },
   { title: "Progress", key: "progress", also: ({ state }) => state, show: far },
-  { title: "Begun", value: begun, show: (row) => moment(begun(row)) },
+  { title: "Begun", value: begun, show: (row) => moment(begun(row)), kind: "when" },
 ], "no run yet");
 
 export async function homePage() {
@@ -56,7 +56,7 @@ export async function homePage() {
   const flows = new Table("Workflows", "id", [
     { title: "Workflow", key: "name", kind: "name", show: ({ name, told }) => link(name, page("workflows", told)) },
     { title: "Path", key: "place", kind: "soft" },
-    { title: "Newest run", value: ({ newest: run }) => (run ? run.run + run.state : ""), show: newest },
+    { title: "Newest run", value: ({ newest: run }) => (run ? run.run + run.state : ""), show: newest, kind: "when" },
   ], "no workflow yet: begin with the example");
   const runs = runTable();
   put(begin, section("Workflows", flows.element), section("Runs", runs.element));

@@ -1,7 +1,7 @@
 // The page of a run: its graph, jobs, timeline and results as they change, what can be done with it, and its past.
 
-import { ask, page, start, visitRun } from "./api.js";
-import { bar, startCode, steerCode } from "./actions.js";
+import { ask, page, start, visit, visitRun } from "./api.js";
+import { bar, curl, startCode, steerCode } from "./actions.js";
 import { Details } from "./details.js";
 import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -51,6 +51,11 @@ export async function runPage(id, view) {
     ({ name, look: kind, when, does: steer(verb), code: () => steerCode(run, verb) });
   const again = () => ({ params: store.params, new: true }), allowed = () => globalThis.Notification?.permission;
   const failed = () => [...store.jobs.values()].some(({ state: how }) => ["failed", "cancelled"].includes(how));
+  const remove = async () => {
+    if (!confirm(`Remove run ${run} with its logs?`)) return;
+    await ask("DELETE", own);
+    visit(page("workflows", workflow));
+  };
   const actions = bar("Actions of the run", [
     { name: "Run again", look: "main", when: () => over(store.state), code: () => startCode(workflow, again()),
       does: async () => visitRun(await start({ workflow, ...again() })) },
@@ -58,6 +63,8 @@ export async function runPage(id, view) {
     one("Resume", "resume", () => store.state === "paused" || (!over(store.state) && store.head.note)),
     one("Retry failed", "retry", failed),
     one("Cancel", "cancel", () => !over(store.state), "danger"),
+    { name: "Delete", look: "danger", when: () => over(store.state), does: remove,
+      code: () => ({ CLI: `jupyter cc clean ${run}`, curl: curl("DELETE", own) }) },
     { name: "Notify me", when: () => !over(store.state) && allowed() === "default",
       does: () => Notification.requestPermission() },
   ]);
@@ -111,5 +118,9 @@ export async function runPage(id, view) {
   }
   choose("Jobs");
   setInterval(() => { if (!panels.Timeline.hidden && !over(store.state)) store.draw(); }, 1000);
-  store.listen();
+  // A browser keeps six connections to a server: what nobody sees (an iframe scrolled away) gives up its own.
+  let seen = true;
+  const attend = () => ((seen && !document.hidden) || allowed() === "granted" ? store.listen() : store.source?.close());
+  document.addEventListener("visibilitychange", attend);
+  new IntersectionObserver(([{ isIntersecting }]) => { seen = isIntersecting; attend(); }).observe(document.body);
 }
