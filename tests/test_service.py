@@ -40,6 +40,7 @@ DEMO = {
     "dependencies": ["a, b"],
 }
 YAML, ZIPPED = {"Content-Type": "application/yaml"}, {"Content-Type": "application/zip"}
+PAGES = ("", "workflows/x", "workflows/x/view", "runs/x", "runs/x/view", "docs")
 SLOW = {"nodes": {"a": {"exec": 'while [ ! -e "$GO" ]; do sleep 0.05; done', "env": {"GO": "/nowhere"}}}}
 
 
@@ -208,6 +209,17 @@ async def test_the_authorizer_is_asked_about_every_route(jp_serverapp, jp_fetch)
             expected = "read" if method in ("GET", "HEAD") else "write" if method == "PATCH" else route.action
             assert authorizer.asked[-1] == (method, expected, "cc_jupyter")
     assert {route.action for route in table.ROUTES if route.method != "GET"} == {"write", "execute"}
+
+
+async def test_the_authorizer_is_asked_about_every_page(jp_serverapp, jp_fetch):
+    """Whom it refuses this extension gets no page."""
+    authorizer = Nobody(parent=jp_serverapp)
+    authorizer.asked = []
+    jp_serverapp.web_app.settings["authorizer"] = authorizer
+    for path in PAGES:
+        with pytest.raises(HTTPClientError) as refused:
+            await jp_fetch("cc", *path.split("/"))
+        assert refused.value.code == 403 and authorizer.asked[-1] == ("GET", "read", "cc_jupyter")
 
 
 def test_a_stranger_gets_nothing(server):

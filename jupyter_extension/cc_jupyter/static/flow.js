@@ -43,14 +43,17 @@ export async function flowPage(name) {
     await ask("DELETE", own);
     visit(document.baseURI);
   };
-  const download = (label, parts, query) => ({ name: label, code: () => ({ curl: curl("GET", parts, null, "-OJ") }),
-    does: () => link("", at(parts, query), { download: `${name}.yaml` }).click() });
+  const download = (title, parts, query, ...words) => {
+    const file = link("", at(parts, query), { download: `${name}.yaml` }); // an archive says its own name
+    return { name: title, code: () => ({ curl: curl("GET", parts, null, ...words) }), does: () => file.click() };
+  };
   const actions = bar("Actions of the workflow", [
     { name: "Run", look: "main", does: async () => visitRun(await start({ workflow: name, params: params() })),
       code: () => startCode(name, { params: params() }) },
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
     { name: "Edit YAML", does: () => editor.open(), code: () => ({ curl: curl("PUT", own, null, ...yaml) }) },
-    download("Download", [...own, "archive"]), download("Download YAML", own, { format: "yaml" }),
+    download("Download", [...own, "archive"], {}, "-OJ"),
+    download("Download YAML", own, { format: "yaml" }, "-H", "Accept: application/yaml", "-o", `${name}.yaml`),
     { name: "Delete", look: "danger", does: remove,
       code: () => ({ CLI: `jupyter cc workflow delete --name=${name}`, curl: curl("DELETE", own) }) },
   ]);
