@@ -21,6 +21,9 @@ def server(request, tmp_path_factory):
     found.kill()
 
 
+BELOW = pytest.mark.parametrize("server", ["/user/alice"], indirect=True)
+
+
 def pages(server):
     """Where the pages are."""
     return f"{server.base}/cc/"
@@ -98,6 +101,7 @@ def test_a_page_is_only_for_users_and_takes_nothing_from_elsewhere(server):
     assert "<script>" not in themed and themed.count("<script") == 1
 
 
+@BELOW
 def test_what_the_page_asks_for(server):
     """A template with its loop: the graph of its run as JSON, open, and as it was; the files that a job left."""
     assert server("POST", "workflows?name=asked", 201, json={"template": "example"}).json()["name"] == "asked"
@@ -200,6 +204,7 @@ def test_upload_run_cancel_and_retry(server, page):
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 
+@BELOW
 def test_the_editor_tells_every_error_at_its_line(server, page):
     """What is wrong is marked while it is written, the last good graph stays; nobody's change is overwritten."""
     page.goto(pages(server))
@@ -229,6 +234,7 @@ def test_the_editor_tells_every_error_at_its_line(server, page):
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\"'&amp; javascript:window.hacked=1"
 
 
+@BELOW
 def test_what_others_write_is_text(server, page):
     """Names, labels, params, logs, outputs and members that look like markup are seen, and nothing of them runs."""
     nodes = {
