@@ -250,6 +250,14 @@ def test_another_site_cannot_act_for_a_user(server):
     assert browser.post(url, json=body, headers=headers, timeout=9).status_code == 201
 
 
+def test_a_method_that_is_not_there_is_told(server):
+    """Also one that nobody knows answers 405 with what there is, as JSON."""
+    for method, path, allowed in (("TRACE", "hosts", "GET, HEAD"), ("QUERY", "runs", "GET, HEAD, POST")):
+        answer = server.plain(method, path)
+        assert answer.status_code == 405 and answer.headers["Allow"] == allowed
+        assert {"code", "message", "hint"} <= answer.json().keys()
+
+
 def test_get_changes_nothing(server):
     """Every GET and HEAD that there is, on a workflow and a run that are there, leaves every file as it is."""
     run, before = server.run("looked-at"), None

@@ -59,6 +59,7 @@ class Handler(APIHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """What Jupyter or tornado refuses is told in our form too."""
+        self.set_header("Allow", ", ".join(self.routes))
         message = getattr(kwargs.get("exc_info", (None, None))[1], "log_message", "")
         self.finish(_told(status_code, message or responses.get(status_code, "unknown error")))
 
