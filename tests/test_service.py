@@ -258,6 +258,68 @@ def test_a_method_that_is_not_there_is_told(server):
         assert {"code", "message", "hint"} <= answer.json().keys()
 
 
+def everything(serverapp):
+    """Every URL below `cc/` that the running application serves, the pages too, with something for its names."""
+    rules = [rule for host in serverapp.web_app.default_router.rules for rule in getattr(host.target, "rules", [])]
+    top = f"{serverapp.base_url}cc/"
+    patterns = {rule.matcher.regex.pattern.rstrip("$") for rule in rules if hasattr(rule.matcher, "regex")}
+    patterns = {pattern.replace("(?:/.*)?", "/nothing") for pattern in patterns if pattern.startswith(top)}
+    urls = [re.sub(r"\([^()]*\)", "x", pattern) for pattern in patterns]
+    return sorted(url.replace("\\", "").removeprefix(top) for url in urls)
+
+
+ALL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+
+
+async def test_nothing_below_cc_is_open(jp_serverapp, jp_fetch, server):
+    """Over the application's own table: who is not logged in, has no XSRF token or comes from elsewhere gets nothing.
+
+    And whom the authorizer refuses: nothing as well, whatever the method is.
+    """
+    urls = everything(jp_serverapp)
+    assert len(urls) > len({route.path for route in table.ROUTES}) and "docs" in urls
+
+    def ask(session, method, url, **headers):
+        address = f"{server.base}/cc/{url}"
+        return session.request(method, address, headers=headers, allow_redirects=False, timeout=30)
+
+    def outside():
+        for url in urls:
+            api = url.startswith("api")
+            for method in ALL:
+                for word in ("", "token wrong"):
+                    answer = ask(requests, method, url, Authorization=word)
+                    login = answer.status_code == 302 and "/login" in answer.headers["Location"]
+                    empty = method == "OPTIONS" and answer.ok and not answer.content  # Jupyter's own, for CORS
+                    unknown = (method in ALL[6:] and answer.status_code == 405) or empty
+                    assert answer.status_code == 403 or (login and not api) or unknown, (method, url, answer)
+                    assert method == "HEAD" or not answer.content or "workflow" not in answer.text.lower()
+        browser = requests.Session()
+        browser.get(f"{server.base}/tree?token={server.token}", timeout=9)
+        browser.get(f"{server.base}/login", timeout=9)
+        xsrf = browser.cookies.get("_xsrf", path="/lab1/") or browser.cookies.get("_xsrf")
+        for url in urls:
+            for method in ALL[2:6]:
+                assert ask(browser, method, url).status_code == 403, (method, url)
+                assert ask(browser, method, url, Referer="http://evil.org/").status_code == 403
+                evil = ask(browser, method, url, Origin="http://evil.org", **{"X-XSRFToken": xsrf})
+                assert evil.status_code in (403, 404), (method, url, evil)
+            if url.startswith("api"):
+                assert ask(browser, "GET", url, Origin="http://evil.org").status_code == 404, url
+
+    before = files(server.home, server.root)
+    await asyncio.to_thread(outside)
+    assert files(server.home, server.root) == before
+    authorizer = Nobody(parent=jp_serverapp)
+    authorizer.asked = []
+    jp_serverapp.web_app.settings["authorizer"] = authorizer
+    for url in urls:
+        for method in ALL[:6]:
+            with pytest.raises(HTTPClientError) as refused:
+                await jp_fetch("cc", *url.split("/"), method=method, allow_nonstandard_methods=True)
+            assert refused.value.code == 403 or (refused.value.code == 405 and not url.startswith("api")), (method, url)
+
+
 def test_get_changes_nothing(server):
     """Every GET and HEAD that there is, on a workflow and a run that are there, leaves every file as it is."""
     run, before = server.run("looked-at"), None
