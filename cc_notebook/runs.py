@@ -11,9 +11,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,11 +122,12 @@ class Run:
     def status(self, job: str | None = None) -> dict[str, Any]:
         """The whole run as one JSON object, or one job's part of it."""
         view = self.refresh()
-        plan = control.Plan(view.flow, view.jobs)
-        jobs = {name: status.to_dict() | self._derived(name, status, plan) for name, status in view.jobs.items()}
-        for name in view.flow.members:
+        plan = cache(lambda: control.Plan(view.flow, view.jobs))  # it takes a while, and most need none
+        names = view.jobs if job is None else (self._known(job),)
+        jobs = {name: view.jobs[name].to_dict() | self._derived(name, view.jobs[name], plan) for name in names}
+        for name in view.flow.members.keys() & names:
             jobs[name] |= loops.summary(view.flow, view.jobs, name)
-        return jobs[self._known(job)] if job is not None else self.summary() | {"jobs": jobs}
+        return jobs[job] if job is not None else self.summary() | {"jobs": jobs}
 
     def summary(self) -> dict[str, Any]:
         """The run without its jobs, as one JSON object; `counts` says how many are in each state."""
@@ -300,24 +301,21 @@ class Run:
     def _answer(self, request: str) -> None:
         """Wait a moment for the engine's answer; a refusal is an error, silence is not."""
         deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            answered = self.refresh().answered
-            if request in answered:
-                if answered[request]:
-                    raise InputError(answered[request])
-                return
+        while request not in (answered := self.refresh().answered) and time.monotonic() < deadline:
             time.sleep(0.01)
+        if answered.get(request):
+            raise InputError(answered[request])
 
     def _known(self, job: str) -> str:
         nearest(job, self.refresh().jobs, f"run {self.id} has no job")
         return job
 
-    def _derived(self, name: str, status: JobStatus, plan: control.Plan) -> dict[str, Any]:
+    def _derived(self, name: str, status: JobStatus, plan: Callable[[], control.Plan]) -> dict[str, Any]:
         shown: dict[str, Any] = {"changed": status.changed, **serves(self.refresh().flow.jobs[name], status.state)}
         if status.state == "ready":
-            shown["waiting"] = "blocked" if name in plan.blocked else "ready" if name in plan.queue(name) else "waiting"
-            if name in plan.blocked:
-                shown["reason"] = f"blocked by '{plan.root_cause(name)}'"
+            shown["waiting"] = "blocked" if name in plan().blocked else ("waiting", "ready")[name in plan().queue(name)]
+            if name in plan().blocked:
+                shown["reason"] = f"blocked by '{plan().root_cause(name)}'"
         return shown
 
 

@@ -11,8 +11,8 @@ from cc_notebook.errors import UnavailableError
 from cc_notebook.runs import Run
 from cc_notebook.state import Event
 
-POOL = ThreadPoolExecutor(32, "cc")  # everything that may wait runs here and not on the event loop
-PERIOD = 0.2  # seconds between two looks
+POOL = ThreadPoolExecutor(8, "cc")  # everything that may wait runs here and not on the event loop
+PERIOD = 0.05  # seconds between two looks
 HEARTBEAT = 15.0  # seconds after which a silent stream says that it lives
 
 

@@ -14,7 +14,6 @@ from cc_notebook import runs, store
 from cc_notebook.errors import CCError
 
 PERIOD = 10.0  # seconds between two looks
-DEATHS = 3  # engines that ended without anything new between them: then somebody has to look
 
 
 def resume(log: Logger) -> None:
@@ -22,7 +21,7 @@ def resume(log: Logger) -> None:
     for run in runs.unfinished(runs.all_runs()):
         try:
             here = run.spec.machine == store.machine_id() and not run.refresh().paused and not run.engine_alive()
-            if here and [event.type for event in run.events()][-DEATHS:] != ["engine"] * DEATHS:
+            if here and [event.type for event in run.events()][-3:] != ["engine"] * 3:
                 log.info("resuming the run %s", run.resume().id)
         except (CCError, OSError) as error:
             log.warning("the run %s cannot be resumed: %s", run.id, error)

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Literal
 
 from cc_jupyter import archive
@@ -25,23 +27,22 @@ from cc_notebook.runs import Run
 from cc_notebook.views import picture, results, table
 from cc_notebook.workflow import Workflow
 
-KEPT = 30 * 86400  # seconds after which an Idempotency-Key is forgotten
+# What was read of a run is not read again. Each thread has its own, for two must not feed one.
+_kept = lru_cache(64)(lambda folder, thread: Run(folder))
 
 
 def run_of(name: str) -> Run:
     """The run with this id, or the newest by the name `last`. Raises NotFoundError."""
-    folder = store.home() / "runs" / name
-    if name == "last":
-        return runs.find(name)
-    if folder.name != name or name.startswith(".") or not (folder / "run.json").exists():
+    folder = runs.find(name).folder if name == "last" else store.home() / "runs" / name
+    if folder.name != name != "last" or name.startswith(".") or not (folder / "run.json").exists():
         raise NotFoundError(f"there is no run '{name}'; GET runs lists them", name)
-    return Run(folder)
+    return _kept(folder, get_ident())
 
 
 def known(workflow: str = "", state: RunState | None = None, limit: Limit = 50, offset: Count = 0) -> Any:
     """List runs, newest first."""
     found = []
-    for run in reversed(runs.all_runs()):
+    for run in [_kept(run.folder, get_ident()) for run in reversed(runs.all_runs())]:
         with suppress(UnavailableError):
             if workflow in ("", run.spec.workflow.name) and state in (None, run.state):
                 found.append(run)
@@ -244,7 +245,7 @@ def _once(key: str, asked: str, name: str, begin: Callable[[str], Run]) -> tuple
     folder.mkdir(exist_ok=True, mode=0o700)
     hashed, digest = (hashlib.sha256(text.encode()).hexdigest() for text in (key, asked))
     path = folder / f"{hashed}.json"
-    for old in [file for file in folder.glob("*.json") if file.stat().st_mtime < time.time() - KEPT]:
+    for old in [file for file in folder.glob("*.json") if file.stat().st_mtime < time.time() - 30 * 86400]:
         old.unlink(missing_ok=True)
     with open(folder / f"{hashed[:2]}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

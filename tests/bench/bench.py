@@ -17,6 +17,7 @@ from pathlib import Path
 
 import idle
 import peers
+import service
 import sweeps
 import table
 import works
@@ -34,6 +35,7 @@ WORKS: dict[str, Callable[[Tools, Scale], list[Row]]] = {
     "notebooks": sweeps.notebooks,
     "showing": sweeps.showing,
     "loops": sweeps.loops,
+    "service": lambda tools, scale: service.service(tools, scale.jobs, scale.idle / 2),
     "idle": lambda tools, scale: idle.idle(tools, scale.idle),
 }
 
