@@ -20,7 +20,6 @@ from cc_notebook import Workflow
 UPSTREAM = {
     "Unsatisfied version .* of shared singleton module @jupyter-widgets/base": "ipycytoscape 1.3.3 names old versions",
     "custom wheel sensitivity": "ipycytoscape 1.3.3 always sets one",
-    "@jupyterlab/.*(already exists|deprecated)": "JupyterLab 4.6, its own extensions",
     "reading 'schema'|filebrowser:open-path": "Notebook 7.6, without JupyterLab's file browser",
     "Could not restore the debugger state": "JupyterLab 4.6, when a kernel restarts",
     "widget model not found": "jupyterlab_widgets 3.0, when a notebook is opened without the kernel that showed it",
@@ -190,7 +189,9 @@ def test_run_watch_click_cancel_and_retry(notebook):
     (book.folder / "go").touch()
     book.until("✓ a\n100%", "rgb(204,255,204)")
     book.click("b")
-    book.page.wait_for_selector(".cc-frame[src*='/lab1/cc/runs/'][src*='job=b']")
+    inside = book.page.frame_locator(".cc-frame")
+    inside.locator("aside pre", has_text="the log of b").wait_for()  # the server's page, with this job opened
+    assert not inside.locator(".two > :first-child").is_visible()  # no second graph
     book.run(1)
     book.page.wait_for_selector("text=selected b")
     book.run(2)

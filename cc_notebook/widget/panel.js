@@ -237,11 +237,11 @@ class Panel {
     const kind = this.http && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
     this.more.setAttribute("aria-pressed", kind === "run");
     this.edit.setAttribute("aria-pressed", kind === "edit");
-    const words = new URLSearchParams({ theme: this.theme ?? theme() });
-    if (kind === "run" && selected) words.set("job", selected);
     const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
-    const source = kind ? `${settings().baseUrl}cc/${place}/view?${words}` : "";
-    if (this.source !== source) this.frame.src = (this.source = source) || "about:blank";
+    const words = `theme=${this.theme ?? theme()}${kind === "run" ? "&beside" : ""}`;
+    const job = kind === "run" && selected ? `#${encodeURIComponent(selected)}` : "";
+    const source = kind ? `${settings().baseUrl}cc/${place}/view?${words}${job}` : "about:blank";
+    if (this.source !== source) this.frame.src = this.source = source;
     this.frame.hidden = !kind;
     this.text.textContent = text ?? "";
     this.text.hidden = Boolean(kind) || !text;

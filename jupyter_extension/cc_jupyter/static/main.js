@@ -10,6 +10,7 @@ address.searchParams.delete("token"); // a login by URL has done its work, and i
 history.replaceState(null, "", address);
 const [kind, name, view] = address.pathname.slice(base.length).split("/").map(decodeURIComponent);
 document.body.className = view || "";
+if (address.searchParams.has("beside")) document.body.classList.add("beside"); // a graph that has its own buttons
 const shown = { runs: runPage, workflows: flowPage }[kind] || homePage;
 shown(name, view).catch((trouble) => {
   put(make("p", { class: "wrong", role: "alert" }, trouble.message, make("small", {}, trouble.hint || "")));
