@@ -75,5 +75,5 @@ $(VENV)/installed-test: pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-lab: pyproject.toml | $(BIN)/python
 	@echo "installing cc-notebook and JupyterLab into $(VENV) …"
-	@$(PIP) -e '.[server]' jupyterlab </dev/null
+	@$(PIP) -e '.[server,notebook]' jupyterlab </dev/null
 	@touch $@ $(VENV)/installed

@@ -9,12 +9,15 @@ import queue
 import re
 import time
 from contextlib import suppress
+from pathlib import Path
 
+import nbformat
 import pytest
 
 pytest.importorskip("ipycytoscape", reason="needs the test extra: pip install -e '.[test]'")
 from conftest import until
 from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
 
 from cc_notebook import Workflow, graph
 from cc_notebook.state import JobStatus, RunState
@@ -372,6 +375,18 @@ def test_the_whole_command_line_is_a_magic(kernel, folder):
     kernel("%load_ext cc_notebook\n%cc new demo")
     assert "done" in kernel.text("%cc run demo.yaml")
     assert "error: there is no run 'nosuch'" in kernel.text("%cc show nosuch")
+
+
+def test_the_tutorial_works(folder):
+    """The tutorial notebook, executed from the first cell to the last, ends with the outputs of every job."""
+    book = nbformat.read(Path(__file__).parent.parent / "notebooks" / "tutorial.ipynb", 4)
+    pictures = sum(
+        "base64," in str(output.get("data", {})) for cell in book.cells for output in cell.get("outputs", [])
+    )
+    assert pictures == 3 and WIDGET not in str(book) and "widgets" not in book.metadata
+    NotebookClient(book, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    assert "'share': 0.5125" in book.cells[-2].outputs[0]["data"]["text/plain"]
+    assert [run.state for run in Workflow(str(folder / "tutorial" / "tutorial.yaml")).runs()] == ["done"]
 
 
 # ---- what is drawn --------------------------------------------------------------------------------------------------

@@ -234,6 +234,24 @@ def test_it_survives_reload_restart_and_death(notebook):
     book.clean()
 
 
+def test_the_editor_below_the_graph_changes_it(notebook):
+    """Edit shows the file's text below the graph; what is applied there is shown above, and is `w`."""
+    book = notebook([CELLS[0], "print('jobs', *w.nodes)"])
+    book.run(0)
+    book.until("· c\n0%")
+    book.button("page-edit")
+    inside = book.page.frame_locator(".cc-frame")
+    until(lambda: "nodes:" in inside.locator("textarea[aria-label=YAML]").input_value())
+    inside.locator("textarea[aria-label=YAML]").fill(FLOW.replace("'a, b, c'", "'a, b, c, a'"))
+    inside.locator(".problems", has_text="a → b → c → a").wait_for()
+    inside.locator("textarea[aria-label=YAML]").fill(FLOW.replace("    c:", "    last:").replace("a, b, c", "a, b, last"))
+    inside.locator("button", has_text="Apply").click()
+    book.until("· last\n0%")
+    book.run(1)
+    book.page.wait_for_selector("text=jobs a b last")
+    book.clean()
+
+
 def test_nothing_from_data_is_executed(notebook):
     """In Notebook 7, in the dark: names, labels and logs with markup and control characters are texts."""
     job = {"label": BAD_LABEL, "exec": "printf '<script>document.title=\"bad\"</script>\\033[31m'; exit 3"}

@@ -23,7 +23,7 @@ class Choice:
         self._known: dict[str, Run] = {}  # by id, newest first
         self._picked = False
         self._seen: object = None
-        self._read: tuple[object, Any] = (stamp(flow.filename), flow.model() if flow.nodes else None)
+        self._read: tuple[object, Any] = (self._file(), flow.model() if flow.nodes else None)
 
     def look(self) -> object:
         """Something that is another when there may be something new."""
@@ -55,14 +55,22 @@ class Choice:
         """The runs by id, with the local time when each was made."""
         return [("", "as written"), *((run_id, _made(run_id)) for run_id in self._known)]
 
+    def _file(self) -> object:
+        """The file's stamp; what is shown becomes known by its name, so that the server can run and edit it."""
+        path = self.flow.filename
+        if path and path.exists():
+            store.register(path.stem, path)
+        return stamp(path)
+
     def _same(self, run: Run) -> bool:
         return set(run.spec.workflow.jobs) == set(self.flow.model().jobs)
 
     def _read_again(self) -> None:
         """A file that is wrong, or that was changed here as well, leaves everything as it is."""
-        now, (seen, read) = stamp(self.flow.filename), self._read
-        if not self.flow.filename or now in (None, seen):
+        seen, read = self._read
+        if not self.flow.filename or stamp(self.flow.filename) in (None, seen):
             return
+        now = self._file()
         self._read, self.trouble = (now, read), ""
         if read is not None and self.flow.model() != read:
             self.trouble = f"{self.flow.filename} was changed on disk, and so was the workflow here: save or load it"

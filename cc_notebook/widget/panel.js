@@ -238,7 +238,7 @@ class Panel {
     this.more.setAttribute("aria-pressed", kind === "run");
     this.edit.setAttribute("aria-pressed", kind === "edit");
     const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
-    const words = `theme=${this.theme ?? theme()}${kind === "run" ? "&beside" : ""}`;
+    const words = `theme=${this.theme ?? theme()}&beside`;
     const job = kind === "run" && selected ? `#${encodeURIComponent(selected)}` : "";
     const source = kind ? `${settings().baseUrl}cc/${place}/view?${words}${job}` : "about:blank";
     if (this.source !== source) this.frame.src = this.source = source;

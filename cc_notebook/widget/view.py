@@ -166,7 +166,8 @@ class View:
 
     def _tell(self, view: RunState) -> dict[str, Any]:
         run, flow = self.run, self.choice.flow if self.choice else None
-        trouble = self.choice.trouble if self.choice else ""
+        ended = f"{view.state}: {view.reason}" if view.reason else ""
+        notes = (self._message, self.choice.trouble if self.choice else "", run.note() if run else "", ended)
         return {
             "title": view.flow.workflow.name,
             "path": str(flow.filename) if flow and flow.filename and flow.filename.exists() else "",
@@ -177,7 +178,7 @@ class View:
             "resumes": bool(run) and self._resumes(view),
             "progress": round(view.progress, 1),
             "counts": [[state, table.LOOKS[state].symbol, number] for state, number in view.counts().items()],
-            "message": clean(self._message or trouble or (run.note() if run else "") or view.reason),
+            "message": clean(next(filter(None, notes), "")),
             "opened": self._opened[-1][0] if self._opened else "",
             "selected": self.selected,
             "text": self._details(view) if self.selected and not self._pages else "",

@@ -61,7 +61,10 @@ export async function flowPage(name) {
   document.title = name;
   put(make("header", {}, make("h1", {}, name), form, actions.element, plan), editor.element,
     make("div", { class: "two" }, graph.element, make("section", {}, make("h2", {}, "Runs"), runs.element)));
-  try { show(await get(own)); }
+  try {
+    show(await get(own));
+    if (document.body.classList.contains("beside")) await editor.open(); // all that there is to see here
+  }
   catch (trouble) {
     if (!trouble.problems?.length) throw trouble;
     await editor.open(); // it was changed elsewhere, and is wrong now
