@@ -450,6 +450,17 @@ def test_places_are_those_of_the_picture(folder):
     assert all(10 < wide < 200 and 10 < high < 200 for _, _, wide, high in found.values())
 
 
+def test_wide_ranks_are_folded(folder):
+    """Many jobs side by side lie in rows that fit a screen, none over another, and below the job before them."""
+    run = run_of(["a", *(f"b{n}" for n in range(200))], [("a", f"b{n}") for n in range(200)])
+    found = drawing.places(*drawing.shown(run))
+    across, down = ([place[side] for place in found.values()] for side in (0, 1))
+    assert 1 < (max(across) - min(across)) / (max(down) - min(down)) < 3
+    assert min(place[1] for name, place in found.items() if name != "a") > found["a"][1] + 30
+    rows = [(x, y) for x, y, _, _ in found.values()]
+    assert len(set(rows)) == 201 and max(place[2] for place in found.values()) < 110
+
+
 def test_shapes_have_a_nearest_one(folder):
     """Each shape of the table is used once; markers are diamonds and unknown shapes rectangles."""
     words = [word for words in SHAPES.values() for word in words.split()]

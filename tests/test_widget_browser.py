@@ -244,7 +244,9 @@ def test_the_editor_below_the_graph_changes_it(notebook):
     until(lambda: "nodes:" in inside.locator("textarea[aria-label=YAML]").input_value())
     inside.locator("textarea[aria-label=YAML]").fill(FLOW.replace("'a, b, c'", "'a, b, c, a'"))
     inside.locator(".problems", has_text="a → b → c → a").wait_for()
-    inside.locator("textarea[aria-label=YAML]").fill(FLOW.replace("    c:", "    last:").replace("a, b, c", "a, b, last"))
+    inside.locator("textarea[aria-label=YAML]").fill(
+        FLOW.replace("    c:", "    last:").replace("a, b, c", "a, b, last")
+    )
     inside.locator("button", has_text="Apply").click()
     book.until("· last\n0%")
     book.run(1)

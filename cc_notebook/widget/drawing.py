@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cc_notebook import graph
 from cc_notebook.model import Job, Workflow
@@ -11,6 +11,7 @@ from cc_notebook.views import picture
 
 MOST = 300  # boxes
 ROUNDS = 3  # of looking which jobs are alike
+WIDE, GAP, SCREEN = 900, 18, 1.7  # of a folded rank: points, points, width by height
 Place = tuple[float, float, float, float]  # centre, width and height in points, y downwards
 _CORNERS = re.compile(r'(?:points|d)="([^"]*)"')
 _ELLIPSE = re.compile(r'cx="(.*?)" cy="(.*?)" rx="(.*?)" ry="(.*?)"')
@@ -42,9 +43,29 @@ def shown(run: RunState, within: Sequence[str] = ()) -> tuple[Workflow, RunState
 
 
 def places(flow: Workflow, run: RunState) -> dict[str, Place]:
-    """Where the picture has each box; the layout is the picture's own, so it is made once for both."""
+    """Where the picture has each box, for the layout is made once for both; ranks that are far too wide are folded."""
     _, nodes = picture.layout(flow, [*picture.faces(flow, run).values()])
-    return {name: _place(inner) for name, inner, _ in nodes}
+    found = {name: _place(inner) for name, inner, _ in nodes}
+    xs, ys = [place[0] for place in found.values()], [place[1] for place in found.values()]
+    wide, high = max(xs) - min(xs), max(ys) - min(ys)
+    return _folded(found) if wide > max(2 * WIDE, 3 * high) else found
+
+
+def _folded(found: Mapping[str, Place]) -> dict[str, Place]:
+    """Each rank in as many rows as make it about as wide as a screen, in the order in which it was."""
+    ranks: dict[int, list[str]] = {}
+    for name in sorted(found, key=lambda name: found[name][:1]):
+        ranks.setdefault(round(found[name][1]), []).append(name)
+    result, down = dict[str, Place](), 0.0
+    for _, names in sorted(ranks.items()):
+        wide, high = (max(found[name][side] for name in names) + GAP for side in (2, 3))
+        many = max(1, int(max(WIDE, (SCREEN * len(names) * wide * high) ** 0.5) / wide))
+        for number, name in enumerate(names):
+            row, place = divmod(number, many)
+            middle = (min(many, len(names) - row * many) - 1) / 2
+            result[name] = ((place - middle) * wide, down + row * high, *found[name][2:])
+        down += -(-len(names) // many) * high + 2 * GAP
+    return result
 
 
 def _place(inner: str) -> Place:
