@@ -183,11 +183,13 @@ class Panel {
     if (this.found === wanted) return;
     this.found = wanted;
     const known = path ? await ask("GET", "api/workflows") : null;
-    const all = known?.ok ? (await known.json()).workflows.filter((one) => one.path && path.endsWith(`/${one.path}`)) : [];
-    const same = all.sort((one, two) => two.path.length - one.path.length)[0];
+    const all = known?.ok ? (await known.json()).workflows : [];
+    const here = all.filter((one) => one.path && path.endsWith(`/${one.path}`));
+    const same = here.sort((one, two) => two.path.length - one.path.length)[0];
     const knows = run && (!path || known) ? (await ask("HEAD", `api/runs/${encodeURIComponent(run)}`))?.ok : Boolean(same);
     if (this.found !== wanted) return;
-    this.file = same && (all.length > 1 ? same.path : same.name);
+    const alone = all.filter((one) => one.name === same?.name).length === 1;
+    this.file = same && (alone ? same.name : same.path);
     this.http = Boolean(knows);
     this.top.dataset.by = this.http ? "server" : "kernel";
     this.tell({ pages: this.http });
