@@ -1,7 +1,7 @@
 """What may start next: triggers, counters of unfinished parents, schedulers, retries. Pure decisions, no I/O."""
 
 from bisect import insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Literal
 
@@ -157,6 +157,13 @@ def topological(runnable: Sequence[str], running: Sequence[str], free: int) -> S
     return runnable[: 0 if running else 1]
 
 
+def content(runnable: Sequence[str], jobs: Mapping[str, Job], short: Set[str]) -> Sequence[str]:
+    """Those that want nothing of what is short; places and processors are wanted by all."""
+    if short & {"places", "cpus"}:
+        return []
+    return [name for name in runnable if not any(getattr(jobs[name].resources, kind) for kind in short)]
+
+
 def verdict(job: Job, status: JobStatus, ending: str, code: int | None, cancelled: bool) -> Verdict:
     """The event that an attempt's end is: `retry` if the job asks for another try after such a failure."""
     if ending == "exit" and code == 0:
@@ -180,7 +187,8 @@ def reason(job: Job, ending: str, code: int | None, error: Mapping[str, object])
     """What an ending means, in words; `error` is a notebook's, see protocol.Report."""
     limit = f" of {job.limit:g} s" if job.limit else ""
     killed = " (perhaps out of memory)" if code == 9 else ""
-    told = {"exit": f"exit code {code}", "signal": f"signal {code}{killed}", "cancelled": BY_USER}
+    missing = " (a program was not found: see its log)" if code == 127 else ""
+    told = {"exit": f"exit code {code}{missing}", "signal": f"signal {code}{killed}", "cancelled": BY_USER}
     words = (told | {"timeout": f"the time limit{limit} was reached"}).get(ending, ending)
     cell = f"cell {error['cell']}" if error.get("cell") else ""
     if error and ending == "exit":

@@ -6,7 +6,6 @@
 Ordinary synchronous code. Between ticks it waits for what can wake it: a host's descriptors, the run's FIFO, a time.
 """
 
-import fcntl
 import os
 import resource
 import select
@@ -25,8 +24,9 @@ from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
-from cc_notebook.launching import glob, prepare, scheduler
+from cc_notebook.launching import before, glob, prepare, scheduler
 from cc_notebook.model import Job
+from cc_notebook.process import lock
 from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
@@ -170,8 +170,8 @@ class Engine:
             elif status.state not in FINAL:
                 self._later.pop(name, None)
                 self.plan.remove(name)
-                if self._to_start.pop(name, None):
-                    self._host(status.host).release()
+                if launch := self._to_start.pop(name, None):
+                    self._host(status.host).release(launch.attempt)
                 number = status.attempt if name in self.alive else 0
                 self._emit(Event("cancel", job=name, attempt=number, ending="cancelled", reason=control.BY_USER))
         for host, attempts in groups.items():
@@ -181,8 +181,11 @@ class Engine:
 
     def _observe(self) -> None:
         for name, host in self._hosts.items():
-            if host.trouble != self.state.trouble.get(name, ""):
-                self._emit(Event("host", host=name, reason=host.trouble))
+            known = self.state.hosts[name]
+            if known.opened and known.way is None and host.address is not None:
+                self._emit(Event("opened", host=name, native_id=host.address))
+            if host.trouble != known.trouble:
+                self._emit(Event("host", host=name, reason=host.trouble, seen=_stamp(host.seen) or known.seen))
             for seen in host.observe():
                 status = self.state.jobs[seen.job]
                 if status.state in ALIVE and status.attempt == seen.number:
@@ -217,6 +220,11 @@ class Engine:
             return
         if any(self.plan.runnable.values()):
             return
+        for name in [name for name, known in self.state.hosts.items() if known.opened]:
+            why = hosts.close(self.spec, self._job_on(name), self.state.hosts[name].way or "")
+            self._emit(Event("closed", host=name, reason=why))  # killed before that, the next engine does it again
+            if host := self._hosts.pop(name, None):
+                host.close()
         self._emit(control.ending(self.state, self.plan))
 
     # ---- starting -----------------------------------------------------------------------------------------------
@@ -233,7 +241,7 @@ class Engine:
 
     def _round(self) -> bool:
         """One round of the scheduler over the hosts; True if it changed anything."""
-        before = self.state.seq
+        seq = self.state.seq
         while self.plan.closing:
             self._close(self.plan.closing.pop())
         while self.plan.to_skip:
@@ -245,21 +253,26 @@ class Engine:
             if queue and (self.jobs[queue[0]].instant or self.jobs[queue[0]].group):
                 self._submit(queue[0], host)
                 continue
-            most = self.spec.max_parallel or self.spec.workflow.max_parallel or len(self.jobs)
-            free = max(0, min(most - len(self.alive), self._host(host).free())) if queue else 0
             try:
-                chosen = self.choose(queue, tuple(self.alive), free)
+                self._fill(host, queue)
             except InputError as error:
                 self._emit(Event("cancel_run", reason=str(error)))
                 self._cancel(list(self.jobs))
                 break
-            for name in chosen:
-                if not self._submit(name, host):
-                    break
-        return self.state.seq > before
+        return self.state.seq > seq
 
-    def _submit(self, name: str, host: str) -> bool:
-        """Journal one start; False if other runs have every place of the host."""
+    def _fill(self, host: str, queue: Sequence[str]) -> None:
+        """Start what fits. What one job waits for is not given to those behind it; those that want none of it start."""
+        most = self.spec.max_parallel or self.spec.workflow.max_parallel or len(self.jobs)
+        short, missing = set[str](), "nothing"
+        while missing and queue:
+            free = max(0, min(most - len(self.alive), self._host(host).free()))
+            chosen = self.choose(control.content(queue, self.jobs, short), tuple(self.alive), free)
+            missing = next(filter(None, (self._submit(name, host) for name in chosen)), "")
+            short.add(missing)
+
+    def _submit(self, name: str, host: str) -> str:
+        """Journal one start; else what of the host is short, see Host.reserve."""
         number = self.state.jobs[name].attempt + 1
         try:
             wanted, why = loops.wanted(self.state.flow, self.state.jobs, name)
@@ -270,53 +283,56 @@ class Engine:
         if not wanted:
             self.plan.remove(name)
             self._emit(Event("skip", job=name, reason=why))
-            return True
+            return ""
         if self.jobs[name].instant:
             self.plan.remove(name)
             self._emit(Event("submit", job=name, attempt=number, host=host))
             self._emit(Event("done", job=name, attempt=number, ending="exit", code=0))
-            return True
+            return ""
         try:
             launch = self._prepare(name, number)
             outputs, why = self._unchanged(name, launch) if self.spec.reuse and number == 1 else (None, "")
+            short = "" if outputs is not None else self._host(host).reserve(launch.attempt)
+        except ResourceError:
+            raise
         except Exception as error:  # see _refuse
             return self._refuse(name, error)
         if outputs is not None:
             self.plan.remove(name)
             self._emit(Event("take", job=name, outputs={name: outputs}, ending="reused", reason=why))
-            return True
-        if not self._host(host).reserve():
-            return False
+            return ""
+        if short:
+            return short
         self.plan.remove(name)
         self._emit(Event("submit", job=name, attempt=number, host=host, script=str(launch.facts["script"]), reason=why))
         self._to_start[name] = launch
-        return True
+        return ""
 
-    def _refuse(self, name: str, error: Exception) -> bool:
+    def _refuse(self, name: str, error: Exception) -> str:
         """The job cannot start, whatever is tried. Whatever the error is: one job must never take the run with it."""
         self.plan.remove(name)
         self._emit(Event("fail", job=name, ending="input", reason=_told(error)))
-        return True
+        return ""
 
-    def _grow(self, name: str) -> bool:
+    def _grow(self, name: str) -> str:
         """A group's turn has come: decide its members, or watch again those that it has. Raises InputError."""
-        flow, known = self.state.flow, bool(self.state.flow.members.get(name))
-        items = [] if known else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
+        flow, decided = self.state.flow, bool(self.state.flow.members.get(name))
+        items = [] if decided else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
         self.plan.remove(name)
-        before = len(self.jobs)
+        known = len(self.jobs)
         self._emit(Event("grow", job=name, items=tuple(dict(item) for item in items)))
-        self.plan.grow(name, list(islice(self.jobs, before, None)))
+        self.plan.grow(name, list(islice(self.jobs, known, None)))
         self.plan.closing += [name] if not self.plan.open[name] else []
-        return True
+        return ""
 
     def _close(self, name: str) -> None:
         """Every member of a group has ended: it ends, or goes on with one more iteration."""
         if self.state.jobs[name].state == "running":
             event = loops.ending(self.state.flow, self.state.jobs, name)
-            before = len(self.jobs)
+            known = len(self.jobs)
             self._emit(event)
             if event.type == "grow":
-                self.plan.grow(name, list(islice(self.jobs, before, None)))
+                self.plan.grow(name, list(islice(self.jobs, known, None)))
 
     def _unchanged(self, name: str, launch: Launch) -> tuple[dict[str, object] | None, str]:
         """Outputs of an earlier run if nothing has changed since, or None; and the reason."""
@@ -329,12 +345,7 @@ class Engine:
         return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
 
     def _prepare(self, name: str, number: int) -> Launch:
-        flow, known = self.state.flow, loops.Outputs(self.state.flow, self.state.jobs, name)
-        scope = flow.scope(name)
-        outputs = {other: known[other] for other in payload.jobs_named(self.jobs[name]) if known.get(other)}
-        jobs = self.state.jobs
-        before = [f"{other} {mark}{' skipped' * (jobs[other].state == 'skipped')}" for other, mark in flow.before(name)]
-        return prepare(self.spec, self.jobs[name], number, scope, outputs, before)
+        return prepare(self.spec, self.jobs[name], number, *before(self.state, name))
 
     def _start(self) -> None:
         for name, launch in list(self._to_start.items()):
@@ -358,9 +369,14 @@ class Engine:
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            job = next(job for job in self.jobs.values() if hosts.name_of(job) == name)
-            self._hosts[name] = hosts.make(self.spec, self.folder, job)
+            job = self._job_on(name)
+            if hosts.has_way(self.spec, job) and not self.state.hosts[name].opened:
+                self._emit(Event("opening", host=name))
+            self._hosts[name] = hosts.make(self.spec, self.folder, job, self.state.hosts[name].way)
         return self._hosts[name]
+
+    def _job_on(self, host: str) -> Job:
+        return next(job for job in self.jobs.values() if hosts.name_of(job) == host)
 
     def _attempt(self, name: str) -> Attempt:
         return payload.attempt_of(self.jobs[name], self.spec.run, self.state.jobs[name].attempt)
@@ -385,26 +401,11 @@ def _stamp(moment: float | None) -> str:
     return "" if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()
 
 
-def _lock(folder: Path, seconds: float) -> bool:
-    """Take the run's writer lock, which dies with its holder; False if a living engine has it."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if Run(folder).engine_alive():
-            break
-        time.sleep(0.02)  # the other is about to end, or about to listen
-    os.close(descriptor)
-    return False
-
-
 def main(folder: Path) -> int:
     """Be the engine of the run in `folder` until it has ended; return at once if it has another."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 < most < 65536 else 65536, most))
-    waiting = _lock(folder, 5.0)
+    waiting = lock(folder, 5.0)
     while waiting:
         engine = Engine(folder)
         try:

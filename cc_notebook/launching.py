@@ -10,12 +10,14 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from cc_notebook import control, hosts, payload
+from cc_notebook import control, hosts, loops, payload
 from cc_notebook.errors import InputError
 from cc_notebook.growth import Item, Scope
 from cc_notebook.hosts.base import Launch
 from cc_notebook.model import Job, RunSpec
+from cc_notebook.state import RunState
 
+LARGE = 64 << 20  # bytes of an input file that is known by its size and time alone
 SUFFIXES = (".sh", ".py", ".ipynb")
 Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
@@ -64,6 +66,15 @@ def prepare(
     return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, facts)
 
 
+def before(state: RunState, name: str) -> tuple[Scope, dict[str, Mapping[str, object]], list[str]]:
+    """What `prepare` is told of the jobs before one: its scope, their outputs, and how they ended."""
+    flow, known = state.flow, loops.Outputs(state.flow, state.jobs, name)
+    scope = flow.scope(name)
+    outputs = {other: known[other] for other in payload.jobs_named(flow.jobs[name]) if known.get(other)}
+    skipped = {other: " skipped" for other, _ in flow.before(name) if state.jobs[other].state == "skipped"}
+    return scope, outputs, [f"{other} {mark}{skipped.get(other, '')}" for other, mark in flow.before(name)]
+
+
 def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:
     """The declared input files, and those that a loop's values name, by content, as facts."""
     found = {}
@@ -72,7 +83,9 @@ def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:
         with suppress(OSError, ValueError):  # ValueError: a zero byte, so it is no path
             seen = os.stat(path)
             if stat.S_ISREG(seen.st_mode):
-                found[f"file {name}"] = _file_digest(path, seen.st_size, seen.st_mtime_ns)
+                large = seen.st_size > LARGE  # hashed, it would stand in the way of every other job
+                about = f"{seen.st_size} bytes of {seen.st_mtime_ns}"
+                found[f"file {name}"] = about if large else _file_digest(path, seen.st_size, seen.st_mtime_ns)
     return found
 
 

@@ -1,99 +1,19 @@
 """The workflow as a value: what a file may say (`File`), what it means (`Workflow`). No YAML, no files, no running."""
 
 import re
-import shlex
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from cc_notebook.units import memory_bytes, seconds
+from cc_notebook import fields
+from cc_notebook.fields import check_name as check_name
+from cc_notebook.fields import expand as expand
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
 Ending = Literal["failed", "exit", "signal", "timeout", "node_fail", "lost", "restarted", "start"]
-Scalar = str | int | float | bool
 KINDS: tuple[str, ...] = get_args(Kind)
-PAYLOAD_KINDS = ("sh", "python", "jupyter")  # section 5.2 of the article names payloads as kinds; they mean local
 MARKERS = ("start", "end")  # need not be declared; without a script they are instant
-MAX_NAME = 200
-MAX_RANGE = 10_000  # names that one `j[0-9999]` stands for
-
-_BAD_NAME = re.compile(r"""[/\\'"`,\[\]{}<>|#\x00-\x1f\x7f-\x9f\u061c\u200b-\u202e\u2066-\u2069]|^[-.\s]|\s$|\.\.""")
-
-
-def check_name(name: str) -> str:
-    """A name as it is. Raises ValueError where it could be mistaken for a path, an option or a list."""
-    if len(name) > MAX_NAME or not name:
-        raise ValueError(f"the name '{name[:20]}…' has {len(name)} characters, 1 to {MAX_NAME} are allowed")
-    if found := _BAD_NAME.search(name):
-        raise ValueError(f"the name {name!r} has {found[0]!r} at place {found.start() + 1}, which cannot stand there")
-    return name
-
-
-def expand(value: object) -> tuple[str, ...]:
-    """A dependency `a, b[0-2], c` (or a list of names) as names; blanks around the commas do not count."""
-    if isinstance(value, (dict, type(None))):
-        raise ValueError("a dependency is a sequence of names: write '- first, second, third'")
-    ranges = "[" in str(value)
-    if isinstance(value, str):
-        parts: list[Any] = re.split(r",(?![^\[]*\])", value) if ranges else value.split(",")
-    else:
-        parts = value if isinstance(value, list) else [value]
-    names = [str(part).strip() for part in parts]
-    if "" in names:
-        raise ValueError("a name is missing between two commas")
-    return tuple(name for part in names for name in _range(part)) if ranges else tuple(names)
-
-
-def _range(part: str) -> list[str]:
-    """`b[0-2]` as `b0`, `b1`, `b2`; cloudmesh-cc saved such names."""
-    match = re.fullmatch(r"(.*)\[((?:\d+(?:-\d+)?)(?:,\d+(?:-\d+)?)*)\](.*)", part)
-    if not match:
-        return [part]
-    names: list[str] = []
-    for piece in match[2].split(","):
-        low, _, high = piece.partition("-")
-        if int(high or low) - int(low) >= MAX_RANGE:
-            raise ValueError(f"[{piece}] stands for more than {MAX_RANGE:,} names")
-        names += [f"{match[1]}{n:0{len(low)}d}{match[3]}" for n in range(int(low), int(high or low) + 1)]
-    return names
-
-
-def _progress(value: object) -> object:
-    if isinstance(value, str) and (value.count("{n}") != 1 or value.count("{total}") > 1):
-        raise ValueError("progress is a number from 0 to 100 or a pattern with one {n}, such as 'Epoch {n}/{total}'")
-    return value
-
-
-def _names(value: object) -> object:
-    return list(expand(value)) if isinstance(value, str) else value
-
-
-def _words(value: object) -> object:
-    return shlex.split(value) if isinstance(value, str) else value
-
-
-def _kind(value: object) -> object:
-    return "local" if value in PAYLOAD_KINDS else value
-
-
-Name = Annotated[str, AfterValidator(check_name)]
-Time = Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(gt=0, le=10**9)]
-Memory = Annotated[int, BeforeValidator(memory_bytes, json_schema_input_type=int | str), Field(gt=0)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str])]
-Words = Annotated[tuple[Scalar, ...], BeforeValidator(_words, json_schema_input_type=str | list[Scalar])]
-Sequence = Annotated[tuple[str, ...], BeforeValidator(expand, json_schema_input_type=str | list[str])]
-
-
-def _loop_name(name: str) -> str:
-    if not name.isidentifier() or name in ("iteration", "params", "jobs"):
-        raise ValueError(
-            f"'{name}' cannot be a loop's name: use letters, digits and _; iteration, params, jobs are taken"
-        )
-    return name
-
-
-LoopName = Annotated[str, AfterValidator(_loop_name)]
 
 
 class _Part(BaseModel):
@@ -106,8 +26,8 @@ class Resources(_Part):
     model_config = ConfigDict(frozen=True, extra="allow")
     cpus: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
-    memory: Memory | None = None
-    time: Time | None = None
+    memory: fields.Memory | None = None
+    time: fields.Time | None = None
 
 
 class Retry(_Part):
@@ -115,7 +35,7 @@ class Retry(_Part):
 
     max: int = Field(0, ge=0, le=1000)
     on: tuple[Ending | int, ...] = ()
-    delay: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str), Field(ge=0)] = 0.0
+    delay: fields.Delay = 0.0
 
 
 class Files(_Part):
@@ -160,8 +80,8 @@ def _sequences(value: object) -> object:
     listed = [value] if isinstance(value, str) else [] if value is None else value
     texts = [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
     ranges = re.findall(r"(\d{1,9})-(\d{1,9})[\d,-]*\]", " ".join(text for text in texts if "[" in text))
-    if sum(int(high) - int(low) for low, high in ranges) > 10 * MAX_RANGE:
-        raise ValueError(f"the ranges stand for more than {10 * MAX_RANGE:,} names")
+    if sum(int(high) - int(low) for low, high in ranges) > 10 * fields.MAX_RANGE:
+        raise ValueError(f"the ranges stand for more than {10 * fields.MAX_RANGE:,} names")
     return listed
 
 
@@ -170,32 +90,34 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
     name: str = ""
-    kind: Annotated[Kind, BeforeValidator(_kind, json_schema_input_type=str)] = "local"
+    kind: Annotated[Kind, BeforeValidator(fields.payload_kind, json_schema_input_type=str)] = "local"
     host: str = Field("", pattern="^($|[^-])")
     user: str = Field("", pattern="^($|[^-])")
     script: str | None = None
     exec: str | None = None
-    args: Words = ()
-    env: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], Scalar] = {}
+    args: fields.Words = ()
+    env: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], fields.Scalar] = {}
     params: dict[str, Any] = {}
     venv: str | None = None
     kernel: str | None = None
-    cell_timeout: Time | None = None
+    cell_timeout: fields.Time | None = None
     kernel_gateway: str | None = Field(None, pattern="^https?://")
     label: str | None = None
     shape: str | None = None
     style: str | None = None
     status: str | int | None = None
-    progress: Annotated[Annotated[int, Field(ge=0, le=100)] | str | None, BeforeValidator(_progress)] = None
+    progress: Annotated[
+        Annotated[int, Field(ge=0, le=100)] | str | None, BeforeValidator(fields.percent_or_pattern)
+    ] = None
     resources: Resources = Resources()
-    timeout: Time | None = None
+    timeout: fields.Time | None = None
     retry: Annotated[Retry, BeforeValidator(_max, json_schema_input_type=Retry | int)] = Retry()
-    after: Names = ()
+    after: fields.Names = ()
     trigger: Trigger = "all_success"
     when: str | None = None
-    foreach: dict[LoopName, LoopValues] | None = None
-    exclude: tuple[dict[LoopName, Any], ...] = ()
-    include: tuple[dict[LoopName, Any], ...] = ()
+    foreach: dict[fields.LoopName, LoopValues] | None = None
+    exclude: tuple[dict[fields.LoopName, Any], ...] = ()
+    include: tuple[dict[fields.LoopName, Any], ...] = ()
     repeat: Annotated[Repeat, BeforeValidator(_max, json_schema_input_type=Repeat | int)] | None = None
     workflow: str | None = None
     port: int | None = Field(None, ge=1, le=65535)
@@ -257,9 +179,15 @@ class Host(_Part):
     workdir: str = "~/.cc-notebook"
     python: str = "python3"
     max_parallel: int | None = Field(None, ge=1)
+    cpus: int | None = Field(None, ge=1)  # what it has, where it cannot say so itself
+    gpus: int | None = Field(None, ge=0)
+    memory: fields.Memory | None = None
     ssh_config: str | None = None
     transport: str = "openssh"
     queue: str = "direct"
+    min_poll: fields.Delay = 0.0
+    before: fields.Words = ()  # commands of this computer that open and close the way there
+    after: fields.Words = ()
 
 
 def _or_nothing(kind: Any) -> Any:
@@ -271,9 +199,9 @@ class Flow(BaseModel):
     """What stands below `workflow:`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    nodes: dict[Name, _or_nothing(Job)] = Field(min_length=1)  # type: ignore[valid-type]
+    nodes: dict[fields.Name, _or_nothing(Job)] = Field(min_length=1)  # type: ignore[valid-type]
     dependencies: Annotated[
-        tuple[Sequence, ...],
+        tuple[fields.Sequence, ...],
         BeforeValidator(_sequences, json_schema_input_type=list[str | list[str]] | str | dict | None),
     ] = ()
     params: _or_nothing(dict[str, Any]) = Field(  # type: ignore[valid-type]

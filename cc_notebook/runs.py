@@ -3,13 +3,10 @@
 Readers only read events; nothing here changes a run but by a request that its engine answers in the journal.
 """
 
-import errno
 import json
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,14 +14,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from cc_notebook import control, hosts, loops
+from cc_notebook import control, freshness, hosts, loops, process
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import copied, write
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of, serves
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
-from cc_notebook.store import ID_TIME, Ask, Request, home, rename, write_new
+from cc_notebook.store import ID_TIME, Ask, Request, home, now, rename, write_new
 
 
 def create(spec: RunSpec) -> "Run":
@@ -133,6 +130,7 @@ class Run:
         """The run without its jobs, as one JSON object; `counts` says how many are in each state."""
         view, progress = self.refresh(), round(self.refresh().progress, 1)
         head = {"run": self.id, "workflow": self.spec.workflow.name, "state": view.state, "reason": view.reason}
+        head |= freshness.hosts(view.hosts, now())
         return head | {"seq": view.seq, "progress": progress, "counts": view.counts(), "note": self.note()}
 
     def outputs(self, job: str | None = None) -> dict[str, Any]:
@@ -147,9 +145,9 @@ class Run:
 
     def read_log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> bytes:
         """See `log`. Of a job on another machine it is asked there. Raises UnavailableError."""
-        path, own = self.log_path(job, attempt), self.refresh().flow.jobs[job]
-        if path and own.kind != "local":
-            return hosts.read_log(self.spec, own, str(path.parent.relative_to(self.folder)), start, limit)
+        path, view = self.log_path(job, attempt), self.refresh()
+        if path and (own := view.flow.jobs[job]).kind != "local":
+            return hosts.read_log(self.spec, own, path.parent.relative_to(self.folder), start, limit, view.hosts)
         with suppress(FileNotFoundError), open(path or os.devnull, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size + start) if start < 0 else start)
@@ -268,7 +266,7 @@ class Run:
 
     def engine_alive(self) -> bool:
         """True if an engine works on this run."""
-        return _ring(self.folder / "bell", b"")
+        return process.ring(self.folder)
 
     def note(self) -> str:
         """What a reader must know beside the state: a full disk, an engine that is missing; empty if all is well."""
@@ -280,7 +278,7 @@ class Run:
         if not view.ended and not self.engine_alive():
             words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
             return f"no engine works on it: jupyter cc resume {self.id}" + f" (its last words: {words})" * bool(words)
-        return "; ".join(f"{host} cannot be reached: {why}" for host, why in view.trouble.items() if why)
+        return "; ".join(host["told"] for host in freshness.hosts(view.hosts, now())["hosts"].values())
 
     def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "", text: str = "") -> Self:
         for job in jobs:
@@ -293,7 +291,7 @@ class Run:
         request = f"{time.time_ns()}-{secrets.token_hex(4)}"  # they are taken in this order
         asked = Request(type=kind, jobs=tuple(jobs), state=new_state, text=text)
         write_new(self.folder / "requests" / f"{request}.json", asked.model_dump_json())
-        if not _ring(self.folder / "bell", b"!"):
+        if not process.ring(self.folder, b"!"):
             start_engine(self)
         self._answer(request)
         return self
@@ -321,33 +319,4 @@ class Run:
 
 def start_engine(run: Run) -> None:
     """Start the run's engine as a process of its own that outlives this one; harmless if there is one."""
-    if run.engine_alive():
-        return
-    log = os.open(run.folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        words, none = [sys.executable, "-m", "cc_notebook.engine", str(run.folder)], subprocess.DEVNULL
-        child = subprocess.Popen(words, stdin=none, stdout=log, stderr=log, cwd="/", start_new_session=True)
-    except OSError as error:
-        raise ResourceError(f"no engine could be started for {run.id}: {error}") from error
-    finally:
-        os.close(log)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and not run.engine_alive() and child.poll() is None:
-        time.sleep(0.01)
-    child.returncode = child.returncode or 0  # it is meant to go on without us
-
-
-def _ring(bell: Path, text: bytes) -> bool:
-    """Write to the FIFO on which an engine listens; False if nobody does."""
-    try:
-        descriptor = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT):
-            return False
-        raise
-    try:
-        with suppress(BlockingIOError, BrokenPipeError):  # full of unread bytes: it is awake
-            os.write(descriptor, text)
-        return True
-    finally:
-        os.close(descriptor)
+    process.start(run.folder)

@@ -1,12 +1,13 @@
 """How a job's status changes: one pure function over one table. It knows no clock, no files and no engine."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, cast
 
 from cc_notebook.errors import BugError
+from cc_notebook.freshness import Reach, after
 from cc_notebook.growth import Flow
 from cc_notebook.model import Job, Workflow
 
@@ -30,6 +31,7 @@ class Event:
     step: str = ""  # the last executed cell of a notebook, as 7/36
     error: dict[str, object] = field(default_factory=dict)  # of a notebook, see protocol.Report
     host: str = ""
+    seen: str = ""  # when a host that cannot be reached had answered
     native_id: str = ""
     started: str = ""  # by the resource's clock
     ended: str = ""
@@ -188,7 +190,7 @@ class RunState:
         self.ended = ""  # the final state, empty while the run is unfinished
         self.reason = ""
         self.started = self.stopped = ""
-        self.trouble: dict[str, str] = {}  # host → why it cannot be reached
+        self.hosts: defaultdict[str, Reach] = defaultdict(Reach)  # what is known of those that are not this computer
         self.answered: dict[str, str] = {}  # request → why it was refused, empty if it was carried out
 
     def feed(self, event: Event) -> None:
@@ -212,8 +214,9 @@ class RunState:
             self.paused = False
         elif event.type in ("pause", "resume"):
             self.paused = event.type == "pause"
-        elif event.type == "host":
-            self.trouble[event.host] = event.reason
+        elif event.type in ("host", "opening", "opened", "closed"):
+            told = after(self.hosts[event.host], event.type, event.reason, event.seen, event.native_id)
+            self.hosts[event.host] = told
         elif event.type == "cancel_run":
             self.cancelled = True
         self.started = self.started or event.at

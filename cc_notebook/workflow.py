@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from cc_notebook import functions, graph, hosts, keeping, launching, model, protocol, runs, save, spec, store, yamltext
+from cc_notebook.attach import attach
 from cc_notebook.errors import InputError, RunError, nearest
 from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
-from cc_notebook.hosts.known import user_hosts
 from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_params
 from cc_notebook.runs import Run
@@ -324,9 +324,7 @@ class Workflow:
         launching.scheduler(value.scheduler, str(self.folder))
         taken = {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
-        if value.subs or any(job.kind != "local" for job in value.jobs.values()):
-            value = value.model_copy(update={"hosts": {**user_hosts(store.home()), **value.hosts}})
-        hosts.supported(value)
+        value = hosts.supported(value)
         for run in () if new else runs.unfinished(self._runs()):
             if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
@@ -349,6 +347,10 @@ class Workflow:
         )
         runs.start_engine(run)
         return run
+
+    def attach(self, run: str) -> Run:
+        """Take up a run that this computer does not know, from its hosts, and go on with it; see attach."""
+        return attach(self.model(), str(self.filename or ""), str(self.folder), run)
 
     def run_topo(
         self,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,27 @@ def ended(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A tmpfs of 2 MB, unmounted at the end."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", path], capture_output=True, check=False)
+    need("mount (as root)", mounted.returncode == 0)
+    yield path
+    for _ in range(50):
+        if subprocess.run(["umount", path], capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} is still in use")
+
+
+def fill(path):
+    """Write until the last byte of the disk is taken."""
+    for size in (65536, 128):
+        with open(path, "ab", buffering=0) as file, suppress(OSError):
+            while file.write(b"x" * size):
+                pass
+    assert os.statvfs(path).f_bavail == 0

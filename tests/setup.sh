@@ -12,6 +12,7 @@ missing() { # the packages of the programs that are not there
     command -v sshd > /dev/null || echo openssh-server
     command -v ksh > /dev/null || echo ksh
     command -v busybox > /dev/null || echo busybox
+    command -v tcsh > /dev/null || echo tcsh
     command -v chromium > /dev/null || command -v chromium-browser > /dev/null || echo chromium
 }
 

@@ -3,11 +3,13 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from conftest import need, until
 
 
@@ -18,10 +20,10 @@ def listens(port):
 
 
 @contextmanager
-def sshd(base: Path, more=""):
+def sshd(base: Path, more: str = "", serve: bool = True):
     """Yield the path of an ssh configuration that knows the host alias `box`, which is this machine over ssh.
 
-    `more` goes into the server's configuration.
+    `more` goes into the server's configuration. Without `serve` nobody listens yet: `sshd -f <base>/config` begins it.
     """
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
     need("sshd", program and shutil.which("ssh"))
@@ -46,6 +48,9 @@ def sshd(base: Path, more=""):
         f"  IdentityFile {base}/id\n  UserKnownHostsFile {base}/known\n  IdentitiesOnly yes\n"
         "  StrictHostKeyChecking yes\n"
     )
+    if not serve:
+        yield client
+        return
     server = subprocess.Popen([program, "-D", "-e", "-f", base / "config"], stderr=subprocess.DEVNULL)
     try:
         until(lambda: listens(port))
@@ -53,3 +58,29 @@ def sshd(base: Path, more=""):
     finally:
         server.terminate()
         server.wait()
+
+
+class Server:
+    """A real sshd that tests stop, freeze and start again; its processes are known by their parent."""
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.process = base, None
+        self.port = int((base / "config").read_text().split()[1])
+
+    def start(self):
+        """Listen at the port of the configuration."""
+        program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
+        self.process = subprocess.Popen([program, "-D", "-e", "-f", self.base / "config"], stderr=subprocess.DEVNULL)
+        until(lambda: listens(self.port))
+
+    def signal(self, number):
+        """To the listener and its sessions, and to nothing that they started."""
+        listener = psutil.Process(self.process.pid)
+        for found in (listener, *(one for one in listener.children(recursive=True) if one.name().startswith("sshd"))):
+            found.send_signal(number)
+
+    def stop(self):
+        """End it and every connection at once; jobs go on."""
+        if self.process and self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import write
+from conftest import until, write
 from sshd import sshd
 from wsl import stand_in
 
@@ -25,6 +25,7 @@ from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.local import LocalHost
 from cc_notebook.hosts.parts import part
 from cc_notebook.hosts.remote import RemoteHost
+from cc_notebook.hosts.slots import Slots
 from cc_notebook.hosts.transport import program
 from cc_notebook.model import Host, Job
 
@@ -50,7 +51,7 @@ class Fake:
         if self.mood == "in part" and trouble:
             return self.line.run(script[: self.chance.randrange(len(script))], timeout)
         result = self.line.run(script, timeout)
-        if self.mood == "cut after" and trouble:
+        if self.mood == "always cut" or (self.mood == "cut after" and trouble):
             raise UnavailableError("connection lost")
         return result
 
@@ -63,7 +64,7 @@ def local(home, slots):
     (home / RUN / "stub").mkdir(exist_ok=True)
     shutil.copy(PROGRAM / "report.py", home / RUN / "stub" / "cc_notebook.py")
     shutil.copy(PROGRAM / "hosts" / "wrapper.sh", home / RUN / "wrapper.sh")
-    return LocalHost(home / RUN, slots, 4, dict(os.environ), None)
+    return LocalHost(home / RUN, Slots(slots, 4, Host()), dict(os.environ), None)
 
 
 def remote(line, home, limit=4):
@@ -125,8 +126,8 @@ def test_line_down_changes_no_job(home):
     start(host, Machine(program(["sh"]), str(home), None).launch(Job(name="a", exec="sleep 0.5")))
     watch(host, claimed)
     line.mood = "always cut"
-    time.sleep(1.5)
-    assert host.observe() == [] and "refused" in host.trouble
+    until(lambda: "connection" in host.trouble)
+    assert host.observe() == []
     line.mood = "good"
     assert watch(host, ended())[-1].code == 0
     host.close()

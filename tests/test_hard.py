@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import ended, need, until, write
+from conftest import ended, fill, need, until, write
 
 from cc_notebook import Workflow, runs
 from cc_notebook.hosts.base import job_folder
@@ -22,30 +21,6 @@ def peak_kb(run):
     pid = next(event.native_id for event in reversed(list(run.events())) if event.type == "engine")
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.split("VmHWM:")[1].split()[0])
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs of 2 MB, unmounted at the end."""
-    path = tmp_path / "small"
-    path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", path], capture_output=True, check=False)
-    need("mount (as root)", mounted.returncode == 0)
-    yield path
-    for _ in range(50):
-        if subprocess.run(["umount", path], capture_output=True, check=False).returncode == 0:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} is still in use")
-
-
-def fill(path):
-    """Write until the last byte of the disk is taken."""
-    for size in (65536, 128):
-        with open(path, "ab", buffering=0) as file, suppress(OSError):
-            while file.write(b"x" * size):
-                pass
-    assert os.statvfs(path).f_bavail == 0
 
 
 def test_full_disk_is_told_and_waited_for(small_disk, folder, monkeypatch):

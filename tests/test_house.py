@@ -21,29 +21,29 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "other machines": (
-        780,
-        "hosts.remote hosts.answer hosts.transport hosts.travel hosts.check hosts.known hosts.parts cli.hosts queues "
-        "transports",
+        1170,
+        "hosts.remote hosts.watched hosts.script hosts.answer hosts.transport hosts.travel hosts.moving hosts.gate "
+        "hosts.mirror hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (255, "conformance"),
-    "the core": (2955, "every module that no other room has"),
+    "the core": (3140, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (2020, "workflow job functions notebook warm gateway labels views cli templates keeping"),
     "loops and conditions": (545, "growth loops expressions references reuse adding"),
-    "widget and client": (710, "widget magics client serving"),
+    "widget and client": (735, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 920
-OTHER_BUDGET = 1550  # our own JavaScript, shell and YAML
+OTHER_BUDGET = 1620  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
 FLOORS = {
     "inside": "report notebook warm gateway templates",  # each works alone, copied beside a job or into a user's folder
-    "pure": "errors units model spec references yamltext graph growth loops expressions control adding state protocol "
-    "template options labels",
+    "pure": "errors units fields model spec references yamltext graph growth loops expressions control adding state "
+    "protocol template options labels freshness",
     "edges": "hosts transports queues payload journal store files",
-    "engine": "engine runs launching reuse keeping",
+    "engine": "engine runs process launching reuse keeping attach",
     "faces": "__init__ __main__ workflow job functions save views cli client serving widget magics",
     "proof": "conformance",  # tests that anybody may run; nothing of the program imports it
 }
@@ -64,12 +64,11 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
-    "hosts.local": (208, "one host, and what each thing that it can see of an attempt means"),
-    "engine": (346, "one class that owns a run's loop; what it decides is in control and loops already"),
+    "engine": (347, "one class that owns a run's loop; what it decides is in control and loops already"),
     "runs": (261, "Run is what every face calls: nineteen short methods"),
     "workflow": (282, "the twenty methods that the article's Figure 9 gives to Workflow"),
-    "hosts.remote": (231, "one worker, its script, and what its answers mean"),
-    "model": (225, "every word of a workflow file, once"),
+    "hosts.local": (208, "one host, and what each thing that it can see of an attempt means"),
+    "hosts.remote": (225, "one worker and its script; what its answers mean is in watched"),
     "spec": (226, "every error of a workflow file, with its place"),
 }
 

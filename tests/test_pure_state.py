@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cc_notebook import control, graph
+from cc_notebook import control, freshness, graph
 from cc_notebook.errors import BugError
+from cc_notebook.freshness import Reach
 from cc_notebook.growth import Flow
 from cc_notebook.model import Job, Workflow
 from cc_notebook.state import Event, JobStatus, RunState, apply
@@ -433,3 +434,13 @@ def test_verdict_on_an_ending(on, ending, code, expected):
     status = JobStatus("running", attempt=1, tries=1)
     assert control.verdict(job, status, ending, code, cancelled=False) == expected
     assert control.verdict(job, status, ending, code, cancelled=True) == expected.replace("retry", "fail")
+
+
+def test_the_age_of_what_is_shown():
+    """The host's short name, how long ago it answered, and why it does not now; who can be reached is not told."""
+    then, now = "2026-01-01T10:00:00+00:00", "2026-01-01T10:04:30+00:00"
+    known = {"ssh:me@box": Reach("no answer", then), "ssh:@two": Reach("refused"), "local": Reach()}
+    told = {host: about["told"] for host, about in freshness.hosts(known, now)["hosts"].items()}
+    assert told == {"ssh:me@box": "box: seen 4 min ago; no answer", "ssh:@two": "two: not seen yet; refused"}
+    assert [freshness.ago(then, f"2026-01-0{day}T12:00:00+00:00") for day in (1, 3)] == ["2 h", "2 d"]
+    assert freshness.ago(then, "2025-01-01T10:00:00+00:00") == "0 s"  # a clock that was set back

@@ -68,3 +68,20 @@ def login(name: str, file: str | None) -> None:
     if subprocess.run([*ssh(name, "", host), "true"], check=False).returncode:
         raise InputError(f"{name}: the login failed; see what ssh said above")
     click.echo(f"{name}: connected")
+
+
+@main.command("attach")
+@click.argument("file")
+@click.option(
+    "--run", "run_id", required=True, metavar="ID", help="The run's id, see <name>-runs/ or a host's workdir."
+)
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
+@AS_JSON
+def attach_run(file: str, run_id: str, detach: bool, as_json: bool) -> None:
+    """Rebuild a run of FILE from its hosts, where this computer knows nothing of it, and go on with it."""
+    from cc_notebook.views import watch
+    from cc_notebook.workflow import Workflow
+
+    found = Workflow(filename=file_of(file)).attach(run_id)
+    if not detach:
+        watch.to_the_end([found], as_json)

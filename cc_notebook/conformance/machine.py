@@ -54,7 +54,7 @@ class Machine:
 def start(host: Host, *launches: Launch) -> None:
     """Start as the engine does: a place first."""
     for item in launches:
-        assert host.reserve()
+        assert host.reserve(item.attempt) == ""
         host.start([item])
 
 

@@ -2,15 +2,19 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cc_notebook import model
-from cc_notebook.errors import InputError
+from cc_notebook import model, store
+from cc_notebook.errors import InputError, UnavailableError
+from cc_notebook.freshness import Reach
 from cc_notebook.hosts.base import Host
+from cc_notebook.hosts.known import user_hosts
 from cc_notebook.hosts.parts import part
 
 if TYPE_CHECKING:
+    from cc_notebook.hosts.gate import Gate
     from cc_notebook.hosts.transport import Transport
 
 KINDS = ("local", "ssh", "wsl")  # the pairs of transport and queue that this version has
@@ -21,27 +25,40 @@ def name_of(job: model.Job) -> str:
     return "local" if job.kind == "local" else f"{job.kind}:{job.user}@{job.host}"
 
 
-def supported(flow: model.Workflow) -> None:
-    """Raises InputError, before anything starts, for a job of a kind, or on a host, that cannot be used here."""
+def supported(flow: model.Workflow) -> model.Workflow:
+    """The workflow with the user's own hosts. Raises InputError, before anything starts, for a job that cannot run."""
+    flow = flow.model_copy(update={"hosts": {**user_hosts(store.home()), **flow.hosts}})
     for job in flow.jobs.values():
         if job.kind not in KINDS:
             raise InputError(
                 f"job '{job.name}': kind {job.kind} is not part of this version; it has {', '.join(KINDS)}"
             )
         if job.kind != "local":
-            line(job.host, job.user, host := _settings(flow, job))
+            host = _settings(flow, job)
+            line(job.host, job.user, host)
             part("queues", host.queue)
+        if why := missing(flow, job):
+            raise InputError(f"job '{job.name}' can never start: {why}")
     for sub in flow.subs.values():
-        supported(sub.model_copy(update={"hosts": flow.hosts}))
+        supported(sub.model_copy(update={"hosts": {**sub.hosts, **flow.hosts}}))
+    return flow
+
+
+def missing(flow: model.Workflow, job: model.Job) -> str:
+    """What a job wants and its machine has not, as far as that is known before anything starts."""
+    from cc_notebook.hosts.slots import here, lacks
+
+    host = _settings(flow, job)
+    return lacks(job.resources, here(host, job.resources) if job.kind == "local" else host)
 
 
 def settings(spec: model.RunSpec, job: model.Job) -> model.Host:
-    """What the workflow's `hosts:` says about a job's host; an ssh alias needs nothing there."""
+    """What the workflow's `hosts:` says about a job's host, `local` about this computer; an alias needs nothing."""
     return _settings(spec.workflow, job)
 
 
 def _settings(flow: model.Workflow, job: model.Job) -> model.Host:
-    host = flow.hosts.get(job.host, model.Host())
+    host = flow.hosts.get("local" if job.kind == "local" else job.host, model.Host())
     return host.model_copy(update={"transport": "wsl"}) if job.kind == "wsl" else host
 
 
@@ -50,24 +67,47 @@ def results(spec: model.RunSpec) -> str:
     return f"{spec.folder}/{spec.workflow.name}-runs/{spec.run}"
 
 
-def make(spec: model.RunSpec, folder: Path, job: model.Job) -> Host:
-    """The host of a job for one run. Only engines need the classes, so they are imported here."""
+def make(spec: model.RunSpec, folder: Path, job: model.Job, address: str | None = None) -> Host:
+    """The host of a job for one run. Only engines need the classes, so they are imported here; `address` as in way."""
     from cc_notebook.hosts.local import LocalHost
     from cc_notebook.hosts.remote import RemoteHost
+    from cc_notebook.hosts.slots import Slots
 
-    most = spec.max_parallel or spec.workflow.max_parallel
+    most, host = spec.max_parallel or spec.workflow.max_parallel, settings(spec, job)
     if job.kind == "local":
-        env = {key: value for key, value in os.environ.items() if not key.startswith("CC_ATTEMPT")}
-        slots, most = folder.parent.parent / "slots", most or os.cpu_count() or 1
-        return LocalHost(folder, slots, most, env, Path(results(spec)), spec.python)
+        env = {key: value for key, value in os.environ.items() if key not in ("CC_ATTEMPT", "CC_HOLD")}
+        places = Slots(folder.parent.parent / "slots", most or host.max_parallel or os.cpu_count() or 1, host)
+        return LocalHost(folder, places, env, Path(results(spec)), spec.python)
+    most, queue, found = most or host.max_parallel or 8, part("queues", host.queue), Path(results(spec))
+    return RemoteHost(way(spec, job, address), host.workdir, spec.run, most, found, host, folder, queue)
+
+
+def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":
+    """The line to a job's host, at the `address` that its `before` told; None: that has not been run."""
+    from cc_notebook.hosts.gate import Gate
+
     host = settings(spec, job)
-    most, queue = most or host.max_parallel or 8, part("queues", host.queue)
-    return RemoteHost(line_to(spec, job), host.workdir, spec.run, most, Path(results(spec)), queue)
+
+    def made(told: str) -> "Transport":
+        return line(job.host, job.user, host.model_copy(update={"address": told or host.address}))
+
+    return Gate(host, spec.folder, made, address)
 
 
-def line_to(spec: model.RunSpec, job: model.Job) -> "Transport":
-    """The line to a job's host."""
-    return line(job.host, job.user, settings(spec, job))
+def has_way(spec: model.RunSpec, job: model.Job) -> bool:
+    """True if commands of the user's open or close the way to a job's host."""
+    return bool(settings(spec, job).before or settings(spec, job).after)
+
+
+def close(spec: model.RunSpec, job: model.Job, address: str) -> str:
+    """Close the way to a job's host by its `after`; why that failed, if it did."""
+    from cc_notebook.hosts.gate import command
+
+    try:
+        command("after", settings(spec, job).after, spec.folder, address)
+    except UnavailableError as error:
+        return str(error)
+    return ""
 
 
 def line(name: str, user: str, host: model.Host) -> "Transport":
@@ -76,10 +116,12 @@ def line(name: str, user: str, host: model.Host) -> "Transport":
     return found
 
 
-def read_log(spec: model.RunSpec, job: model.Job, folder: str, start: int, limit: int) -> bytes:
+def read_log(
+    spec: model.RunSpec, job: model.Job, folder: Path, start: int, limit: int, known: Mapping[str, Reach]
+) -> bytes:
     """A part of the log of an attempt on another machine. Raises UnavailableError."""
     from cc_notebook.hosts import travel
     from cc_notebook.hosts.transport import there
 
-    path = f"{there(f'{settings(spec, job).workdir}/{spec.run}')}/{shlex.quote(folder)}/log"
-    return travel.read(line_to(spec, job), path, start, limit)
+    path = f"{there(f'{settings(spec, job).workdir}/{spec.run}')}/{shlex.quote(str(folder))}/log"
+    return travel.read(way(spec, job, known.get(name_of(job), Reach()).way or ""), path, start, limit)

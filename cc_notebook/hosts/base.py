@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cc_notebook.model import Resources
 from cc_notebook.protocol import Report
 
 LOST = "the wrapper and its processes are gone and left no exit record"
@@ -24,6 +25,7 @@ class Attempt:
     out: tuple[str, ...] = ()  # files that come back after a good end
     isolated: bool = False
     notebook: bool = False
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,32 @@ class Observation:
 class Host(Protocol):
     """A machine that runs attempts. Calls return at once; what they bring is seen by a later `observe`.
 
-    `trouble` is why it cannot be reached now, empty if it can.
+    `trouble` is why it cannot be reached now, empty if it can; `seen` is when it last answered, in seconds since the
+    epoch here. `address` is None until the way there is open, see gate.
     The engine adopts an attempt that it did not start itself by `watch`; starting twice never runs twice.
     """
 
     trouble: str
 
+    @property
+    def seen(self) -> float | None:
+        """See above."""
+
+    @property
+    def address(self) -> str | None:
+        """Where `before` said it is, if it said so."""
+
     def free(self) -> int:
         """How many more attempts it would take now."""
 
-    def reserve(self) -> bool:
-        """Take the place for the next `start`; False if other runs have them all."""
+    def reserve(self, attempt: Attempt) -> str:
+        """Take the place and the resources for a start; else what is short now: places, cpus, gpus or memory.
 
-    def release(self) -> None:
-        """Give back the place of a start that will not come."""
+        Raises InputError for an attempt that could never run there.
+        """
+
+    def release(self, attempt: Attempt) -> None:
+        """Give back what was reserved for a start that will not come."""
 
     def start(self, launches: Sequence[Launch]) -> None:
         """Make the attempt folders and start the wrappers. Raises ResourceError (disk, folder): nothing ran."""

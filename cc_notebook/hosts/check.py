@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cc_notebook.errors import UnavailableError
+from cc_notebook.hosts.answer import trouble
 from cc_notebook.hosts.transport import Transport, there
 from cc_notebook.model import Host
 
@@ -42,9 +43,7 @@ def check(line: Transport, name: str, host: Host) -> Iterator[Found]:
         return
     told = dict(text.split(" ", 1) for text in answer.out.splitlines() if " " in text)
     if answer.out.split()[-1:] != ["end"]:
-        last = (answer.err.strip().splitlines() or ["no answer"])[-1]
-        hint = f"ssh-copy-id {name}" if "denied" in last else shell
-        yield Found("reach", False, f"{last}; try: {hint}")
+        yield Found("reach", False, f"{trouble(answer.code, answer.err)}; try: {shell}")
         return
     yield Found("reach", True, f"answers, by {host.transport}")
     yield Found("shell", "shell" in told, told.get("shell", ""))

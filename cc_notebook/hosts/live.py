@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cc_notebook.hosts.base import Attempt, Claim, Folder, Observation
 from cc_notebook.hosts.folder import Log, take_claim
+from cc_notebook.hosts.slots import Place
 
 
 @dataclass(slots=True, eq=False)
@@ -28,16 +29,19 @@ class Live:
     def __post_init__(self) -> None:
         self.log = Log(self.folder, self.attempt.pattern)
 
-    def spawn(self, shell: str, env: Mapping[bytes, bytes], place: int) -> int:
-        """Start the wrapper in a session of its own, with `place` as its standard input; its pid."""
+    def spawn(self, shell: str, env: Mapping[bytes, bytes], place: Place) -> int:
+        """Start the wrapper in a session of its own, with its place as its standard input; its pid."""
         self.launches += 1
+        own = {b"CC_ATTEMPT": self.attempt.token.encode()}
+        if place.gpus:
+            own |= {b"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus)).encode(), b"CC_HOLD": b"yes"}
         log = os.open(f"{self.folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self.child = subprocess.Popen(
                 [shell, "job.sh"],
                 cwd=self.folder,
-                env={**env, b"CC_ATTEMPT": self.attempt.token.encode()},
-                stdin=place,
+                env={**env, **own},
+                stdin=place.descriptor,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -74,3 +78,9 @@ class Live:
     def time_of(self, name: str) -> float:
         """When a file of the folder was made, by this computer's clock."""
         return os.stat(f"{self.folder}/{name}").st_ctime
+
+
+def environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
+    """What wrappers find in their environment; their own files are for their owner alone, those of a job as usual."""
+    os.umask(mask := os.umask(0o077))
+    return {os.fsencode(key): os.fsencode(value) for key, value in {**env, "CC_UMASK": f"{mask:04o}"}.items()}

@@ -5,7 +5,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from cc_notebook.errors import ResourceError
 from cc_notebook.hosts import procs
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation
 from cc_notebook.hosts.folder import look, make, show_log, take_claim
-from cc_notebook.hosts.live import Live
+from cc_notebook.hosts.live import Live, environment
 from cc_notebook.hosts.parent import Parent
 from cc_notebook.hosts.slots import Slots
 
@@ -33,13 +32,12 @@ class LocalHost:
     """Runs attempts below `run_dir`; at most `limit` at a time, counted over all runs that share the folder `slots`."""
 
     def __init__(
-        self, run_dir: Path, slots: Path, limit: int, env: Env, results: Path | None, python: str = "python3"
+        self, run_dir: Path, slots: Slots, env: Mapping[str, str], results: Path | None, python: str = "python3"
     ) -> None:
-        self.run_dir, self.slots, self.results = run_dir, Slots(slots, limit), results
-        self.trouble, self.shell = "", shutil.which("sh") or "sh"  # looked for once, not for every job
-        os.umask(mask := os.umask(0o077))
-        env = {**env, "CC_UMASK": f"{mask:04o}"}  # the job's; the wrapper's own files are for their owner alone
-        self.env = {os.fsencode(key): os.fsencode(value) for key, value in env.items()}
+        self.run_dir, self.slots, self.results = run_dir, slots, results
+        self.trouble, self.address, self.seen = "", "", time.time()
+        self.shell = shutil.which("sh") or "sh"  # looked for once, not for every job
+        self.env = environment(env)
         self._parent = Parent(run_dir, python, self.env)
         self._live: dict[tuple[str, int], Live] = {}
         self._by_fd: dict[int, Live] = {}
@@ -50,16 +48,16 @@ class LocalHost:
         """See Host.free."""
         return max(0, self.slots.limit - len(self._live) - len(self.slots.held))
 
-    def reserve(self) -> bool:
+    def reserve(self, attempt: Attempt) -> str:
         """See Host.reserve."""
-        return self.slots.take()
+        return self.slots.take(attempt.folder, attempt.resources)
 
-    def release(self) -> None:
+    def release(self, attempt: Attempt) -> None:
         """See Host.release."""
-        self.slots.let_go()
+        self.slots.let_go(attempt.folder)
 
     def start(self, launches: Sequence[Launch]) -> None:
-        """See Host.start. Each wrapper holds its place (an flock) as its standard input, so both end together."""
+        """See Host.start. Each wrapper holds its place (a lock) as its standard input, so both end together."""
         for launch in launches:
             live = Live(launch.attempt, f"{self.run_dir}/{launch.attempt.folder}")
             try:
@@ -120,6 +118,7 @@ class LocalHost:
         """See Host.close."""
         for live in list(self._live.values()):
             self._forget(live)
+        self.slots.let_go(*self.slots.held)
         self._epoll.close()
         self._parent.close()
 
@@ -127,9 +126,11 @@ class LocalHost:
         self._next = min(self._next, time.monotonic() + delay)
 
     def _spawn(self, live: Live) -> None:
-        place = self.slots.held[-1] if self.slots.held else subprocess.DEVNULL
-        self._follow(live, live.spawn(self.shell, self.env, place))
-        self.release()
+        """Start the wrapper; one that has no place, started once more or for an earlier engine, waits for it."""
+        folder = live.attempt.folder
+        if folder in self.slots.held or not self.reserve(live.attempt):
+            self._follow(live, live.spawn(self.shell, self.env, self.slots.held[folder]))
+            self.release(live.attempt)
 
     def _follow(self, live: Live, pid: int) -> None:
         """Be woken when process `pid` ends."""

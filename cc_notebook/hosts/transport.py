@@ -62,18 +62,14 @@ class Shell:
         return self._do(script, file, None, timeout)
 
 
-def program(words: Sequence[str], end: Sequence[str] = (), joins: bool = False) -> Shell:
+def program(words: Sequence[str], joins: bool = False) -> Shell:
     """A transport by a program that starts sh: `sh` itself here, `ssh HOST sh`, which joins its words, elsewhere."""
 
     def do(script: str, data: bytes | IO[bytes], out: IO[bytes] | None, timeout: float) -> Result:
         more = ["-c", shlex.quote(script) if joins else script] if script else []
         return execute([*words, *more], data, out, timeout, text_of)
 
-    def close() -> None:
-        if end:
-            subprocess.run(end, capture_output=True, timeout=10, check=False)
-
-    return Shell(do, close)
+    return Shell(do)
 
 
 def execute(

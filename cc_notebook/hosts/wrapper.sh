@@ -6,9 +6,12 @@
 #   state.exit.N | state.signal.N | state.timeout | state.cancelled     the record of the end, an empty file
 #   room      becomes the record where a disk has no room for a new file: a rename works there
 #
-# Its standard input is the lock of a place on its machine (hosts/local.py): held while the wrapper lives, by nobody else.
+# Its standard input is the lock of a place on its machine (hosts/slots.py), held while the wrapper lives. With CC_HOLD it
+# has gpus too, which are held while anything of the payload lives. 9 is a lock that only its start needed (resource.sh).
 # Its environment holds the attempt's token, by which it is told from another process that has its pid later.
 
+exec 9>&-
+[ -z "$CC_HOLD" ] || exec 8<&0
 cc_dir=$PWD
 export CC_JOB_DIR="$cc_dir" CC_RUN_DIR="${cc_dir%/*/*}"
 : "${CC_WORKFLOW_DIR:=$CC_RUN_DIR/files}"

@@ -64,4 +64,4 @@ def sentence(event: Event) -> str:
         "host": f"{event.host}: {event.reason or 'answers again'}",
         "end": f"the run is {event.state}" + (f": {event.reason}" if event.reason else ""),
     }
-    return told.get(event.type, f"{attempt if event.attempt else ''} {event.type}: {event.reason}".strip())
+    return told.get(event.type, f"{attempt if event.attempt else event.host} {event.type}: {event.reason}".strip(" :"))

@@ -212,9 +212,9 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
 
 def machines() -> Any:
     """List the machines that unfinished runs use, and which of them cannot be reached."""
-    found = [(run.id, run.refresh()) for run in runs.unfinished(runs.all_runs())]
-    used = {(hosts.name_of(job), run) for run, view in found for job in view.flow.jobs.values() if not job.instant}
-    troubles = {(host, run): why for run, view in found for host, why in view.trouble.items()}
+    found = runs.unfinished(runs.all_runs())
+    used = {(hosts.name_of(job), it.id) for it in found for job in it.refresh().flow.jobs.values() if not job.instant}
+    troubles = {(host, run.id): why["told"] for run in found for host, why in run.summary()["hosts"].items()}
     return {"hosts": [{"host": it[0], "run": it[1], "reason": troubles.get(it, "")} for it in sorted(used)]}
 
 

@@ -27,7 +27,7 @@ TOLD = {"events": list[Event], "seq": int, "ended": bool}
 ERROR = {"code": str, "message": str, "hint": str}
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
-SUMMARY |= {"progress": float, "counts": dict[str, int]}
+SUMMARY |= {"progress": float, "counts": dict[str, int], "hosts": dict[str, dict[str, str]]}
 
 
 def version() -> Any:

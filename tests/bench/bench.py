@@ -17,6 +17,7 @@ from pathlib import Path
 
 import idle
 import peers
+import remote
 import service
 import sweeps
 import table
@@ -37,6 +38,7 @@ WORKS: dict[str, Callable[[Tools, Scale], list[Row]]] = {
     "loops": sweeps.loops,
     "service": lambda tools, scale: service.service(tools, scale.jobs, scale.idle / 2),
     "idle": lambda tools, scale: idle.idle(tools, scale.idle),
+    "remote": lambda tools, scale: remote.remote(tools, scale.remote, 3 * scale.idle, scale.load // 10),
 }
 
 

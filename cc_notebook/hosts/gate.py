@@ -1,0 +1,105 @@
+"""The way to a machine: a command of the user's opens it before the first contact, another closes it at the end.
+
+A VPN, or a machine of a cloud. Both commands run here, and must bear to be run twice. It knows nothing of jobs.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from cc_notebook.errors import UnavailableError
+from cc_notebook.hosts.transport import Result, Transport
+from cc_notebook.model import Host
+
+LIMIT = 600.0  # seconds
+UNREACHED = 255  # the exit code of ssh that did not get there
+
+
+class Gate:
+    """A transport that is made when it is first used, after `before` has ended well.
+
+    `address` is None until then; after that it is what `before` said in a line `address=…`, or an empty text. An
+    earlier engine's is taken as it is, but if it leads nowhere `before` runs again.
+    """
+
+    def __init__(self, host: Host, folder: str, make: Callable[[str], Transport], address: str | None = None) -> None:
+        self.host, self.folder, self.make, self.address = host, folder, make, address
+        self._inherited, self._lock = address is not None, threading.Lock()
+        self._line: Transport | None = None
+
+    def run(self, script: str, timeout: float) -> Result:
+        """See Transport.run."""
+        try:
+            told = self._open().run(script, timeout)
+        except UnavailableError:
+            self._again()
+            raise
+        if told.code == UNREACHED:
+            self._again()
+        return told
+
+    def get(self, script: str, file: IO[bytes], timeout: float) -> None:
+        """See Transport.get."""
+        self._open().get(script, file, timeout)
+
+    def put(self, script: str, file: IO[bytes], timeout: float) -> Result:
+        """See Transport.put."""
+        return self._open().put(script, file, timeout)
+
+    def close(self) -> None:
+        """See Transport.close."""
+        if self._line:
+            self._line.close()
+
+    def _again(self) -> None:
+        if self._inherited:
+            self._inherited, self.address, self._line = False, None, None
+
+    def _open(self) -> Transport:
+        with self._lock:
+            if self._line is None:
+                if self.address is None:
+                    told = command("before", self.host.before, self.folder)
+                    self.address = (re.findall(r"^address=([^-\s]\S*)\s*$", told, re.MULTILINE) or [""])[-1]
+                self._line = self.make(self.address)
+            return self._line
+
+
+def command(which: str, words: Sequence[object], folder: str, address: str = "") -> str:
+    """Run `before` or `after` in the workflow's folder; what it prints. Raises UnavailableError."""
+    if not words:
+        return ""
+    beside = Path(folder, str(words[0]))
+    argv = [str(beside) if beside.is_file() else str(words[0]), *map(str, words[1:])]
+    told = f"{which}: {shlex.join(argv)}"
+    with tempfile.TemporaryFile() as out:  # no pipe: what it leaves running in the background would hold that open
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=folder,
+                env={**os.environ, "CC_ADDRESS": address},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+            code = child.wait(LIMIT)
+        except OSError as error:
+            raise UnavailableError(f"{told} cannot be started: {error.strerror}") from None
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            raise UnavailableError(f"{told} did not end within {LIMIT:g} s") from None
+        out.seek(0)
+        text = out.read().decode(errors="replace")
+    if code:
+        raise UnavailableError(f"{told} ended with exit code {code}: {text.strip()[-300:]}")
+    return text

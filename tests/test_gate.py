@@ -1,0 +1,130 @@
+"""`before` and `after` of a host: a fake VPN and a fake cloud, which really open and close a real sshd."""
+
+import os
+import signal
+from contextlib import suppress
+
+import psutil
+import pytest
+from conftest import until, write
+from sshd import sshd
+
+from cc_notebook import Workflow
+from cc_notebook.errors import CCError
+
+UP = """#!/bin/sh
+# the fake cloud: starts a machine if there is none, and says where it is
+echo up >> {log}
+echo 'booting ...'
+[ -e {base}/slow ] && while [ ! -e {base}/booted ]; do sleep 0.1; done
+if ! kill -0 "$(cat {base}/cloud.pid 2> /dev/null)" 2> /dev/null; then
+  {sshd} -f {base}/config -o PidFile={base}/cloud.pid
+  while [ ! -s {base}/cloud.pid ]; do sleep 0.05; done
+fi
+echo "address=127.0.0.1"
+"""
+DOWN = """#!/bin/sh
+echo "down $CC_ADDRESS" >> {log}
+kill "$(cat {base}/cloud.pid)" && rm {base}/cloud.pid
+"""
+
+
+@pytest.fixture
+def cloud(folder, tmp_path):
+    """Scripts beside the workflow that start and stop the machine `box`, of which only the address is not known."""
+    base = tmp_path / "sshd"
+    with sshd(base, serve=False) as config:
+        told = {"log": tmp_path / "cloud.log", "base": base, "sshd": "/usr/sbin/sshd"}
+        for name, text in (("up.sh", UP), ("down.sh", DOWN)):
+            write(folder, name, text.format(**told)).chmod(0o755)
+        config.write_text(config.read_text().replace("Host box", "Host 127.0.0.1 box"))
+        yield {"ssh_config": str(config), "workdir": str(tmp_path / "remote"), "before": "up.sh", "after": "down.sh"}
+
+
+def flow(cloud, **jobs):
+    """A workflow on the machine of the cloud."""
+    w = Workflow(name="clouds")
+    w._body["hosts"] = {"box": {**cloud, "address": "not-yet.invalid"}}
+    for name, text in jobs.items():
+        w.add_job(name, exec=text, kind="ssh", host="box")
+    return w
+
+
+def log(tmp_path):
+    """What the cloud was asked."""
+    path = tmp_path / "cloud.log"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def engines(run):
+    """The pid of each engine that the run has had."""
+    return [int(event.native_id) for event in run.events() if event.type == "engine"]
+
+
+@pytest.mark.parametrize(("text", "end"), [("true", "done"), ("exit 3", "failed")])
+def test_a_cloud_machine_lives_as_long_as_its_jobs(cloud, tmp_path, text, end):
+    """Started once before the first contact, stopped once after the last job, also when one failed; and journalled."""
+    run = flow(cloud, first="true", second=text).run()
+    assert run.wait().state == end
+    assert log(tmp_path) == ["up", "down 127.0.0.1"] and not (tmp_path / "sshd" / "cloud.pid").exists()
+    events = [(event.type, event.native_id) for event in run.events() if event.type in ("opening", "opened", "closed")]
+    assert events == [("opening", ""), ("opened", "127.0.0.1"), ("closed", "")]
+    run.retry("first").wait()
+    assert log(tmp_path) == ["up", "down 127.0.0.1"] * 2
+
+
+def test_cancelled_and_killed_it_is_stopped_all_the_same(cloud, tmp_path):
+    """SIGKILL of the engine while the machine boots, then a cancel: it is started again and stopped at the end."""
+    (tmp_path / "sshd" / "slow").touch()
+    run = flow(cloud, job="sleep 60").run()
+    until(lambda: log(tmp_path))
+    os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
+    until(lambda: not run.engine_alive())
+    (tmp_path / "sshd" / "booted").touch()
+    run.resume()
+    until(lambda: run.refresh().jobs["job"].state == "running")
+    run.cancel()
+    assert run.wait().state == "cancelled"
+    assert log(tmp_path) == ["up", "up", "down 127.0.0.1"]
+
+
+def test_the_next_engine_uses_the_way_that_is_open(cloud, tmp_path):
+    """An engine killed in the middle: the next one runs `before` only if the way has been closed meanwhile."""
+    run = flow(cloud, job=f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done").run()
+    for number in (0, 1):
+        until(lambda: run.refresh().jobs["job"].state == "running")
+        assert log(tmp_path) == ["up"]
+        until(lambda wanted=number + 1: engines(run)[wanted - 1 :])
+        os.kill(engines(run)[-1], signal.SIGKILL)
+        until(lambda: not run.engine_alive())
+        if number:
+            server = psutil.Process(int((tmp_path / "sshd" / "cloud.pid").read_text()))
+            for process in (*server.children(recursive=True), server):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            (tmp_path / "sshd" / "cloud.pid").unlink()
+        run.resume()
+    until(lambda: len(log(tmp_path)) == 2)
+    (tmp_path / "go").touch()
+    assert run.wait().state == "done" and log(tmp_path) == ["up", "up", "down 127.0.0.1"]
+
+
+def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):
+    """The command's last words stand in the run's note, the job waits, and it goes on when the command succeeds."""
+    good = (folder / "up.sh").read_text()
+    write(folder, "up.sh", "#!/bin/sh\necho no such account\nexit 4\n")
+    run = flow(cloud, job="true").run()
+    told = until(run.note)
+    assert told.startswith("box: not seen yet; before: ") and "exit code 4: no such account" in told
+    write(folder, "up.sh", good)
+    assert run.wait().state == "done"
+
+
+def test_a_machine_that_does_not_stop_is_told(cloud, folder, tmp_path):
+    """The run ends, and says that `after` failed: perhaps something costs money."""
+    write(folder, "down.sh", "#!/bin/sh\necho quota\nexit 5\n")
+    run = flow(cloud, job="true").run().wait()
+    assert run.state == "done" and run.note().startswith("box: after: ") and "exit code 5: quota" in run.note()
+    os.kill(int((tmp_path / "sshd" / "cloud.pid").read_text()), signal.SIGTERM)
+    with pytest.raises(CCError):
+        flow(cloud | {"before": 7}, job="true").run()
