@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from cc_notebook import control, hosts, loops, payload
+from cc_notebook import control, hosts, loops, payload, references
 from cc_notebook.adding import added
 from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
@@ -57,7 +57,7 @@ class Engine:
         living = [name for name, status in self.state.jobs.items() if status.state in ALIVE]
         self.alive = dict.fromkeys(name for name in living if not self.jobs[name].group)
         self.bell = os.open(folder / "bell", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)  # RDWR: never at end of file
-        self.earlier = Earlier(folder.parent, self.spec.reuse)
+        self.earlier = Earlier([Run(folder.parent / name) for name in self.spec.reuse])
         self._hosts: dict[str, Host] = {}
         self._to_start: dict[str, Launch] = {}  # journalled as submitted, not yet handed to their host
         self._hold = 0.0  # nothing starts before, after a disk was full

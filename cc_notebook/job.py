@@ -92,7 +92,7 @@ class Job:
         self._newest().cancel(self.name)
 
     def run(self) -> Run:
-        """Run this job alone, as if what it depends on were there; its run, at once."""
+        """Run this job alone, with what it depends on as earlier runs have left it; its run, at once."""
         return self.workflow.run(only=self.name)
 
     def sync(self) -> Self:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from cc_notebook import control, hosts, loops, payload
+from cc_notebook import control, hosts, loops, payload, references
 from cc_notebook.errors import InputError
 from cc_notebook.growth import Item, Scope
 from cc_notebook.hosts.base import Launch
@@ -70,7 +70,7 @@ def before(state: RunState, name: str) -> tuple[Scope, dict[str, Mapping[str, ob
     """What `prepare` is told of the jobs before one: its scope, their outputs, and how they ended."""
     flow, known = state.flow, loops.Outputs(state.flow, state.jobs, name)
     scope = flow.scope(name)
-    outputs = {other: known[other] for other in payload.jobs_named(flow.jobs[name]) if known.get(other)}
+    outputs = {other: known[other] for other in references.named(flow.jobs[name]) if known.get(other)}
     skipped = {other: " skipped" for other, _ in flow.before(name) if state.jobs[other].state == "skipped"}
     return scope, outputs, [f"{other} {mark}{skipped.get(other, '')}" for other, mark in flow.before(name)]
 

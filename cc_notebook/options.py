@@ -1,11 +1,13 @@
 """What is asked of one run of a workflow: values of params, a part of the graph, an order. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-from cc_notebook import graph, yamltext
+from cc_notebook import graph, references, yamltext
 from cc_notebook.errors import InputError, SpecError, nearest
 from cc_notebook.model import Workflow
+
+Outputs = dict[str, Any]  # of one job
 
 
 def with_params(value: Workflow, given: Mapping[str, Any]) -> Workflow:
@@ -34,8 +36,28 @@ def select(value: Workflow, from_: str | None, only: Sequence[str] | None) -> Wo
         nearest(name, value.jobs, "there is no job")
     chosen = graph.reach([from_], graph.relatives(value.jobs, value.edges)[1]) if from_ else set(value.jobs)
     chosen &= set(only) if only else chosen
-    jobs = {name: job for name, job in value.jobs.items() if name in chosen}
-    return value.model_copy(update={"jobs": jobs, "edges": tuple(e for e in value.edges if set(e) <= chosen)})
+    return value.model_copy(update=_part(value, chosen))
+
+
+def with_done(
+    part: Workflow, whole: Workflow, done: Callable[[str], Outputs | None]
+) -> tuple[Workflow, dict[str, Outputs]]:
+    """A part of a workflow with the jobs before it that were done already, and the outputs of these.
+
+    Raises InputError if a job names an output of one that was not.
+    """
+    left = graph.reach(part.jobs, graph.relatives(whole.jobs, whole.edges)[0]) - part.jobs.keys()
+    taken = {name: outputs for name in whole.jobs if name in left and (outputs := done(name)) is not None}
+    for job in part.jobs.values():
+        if lacking := sorted(references.named(job) & left - taken.keys()):
+            told = f"job '{job.name}' names an output of '{lacking[0]}', which is left out and no run has done"
+            raise InputError(f"{told}: run the whole workflow once, or begin with --from {lacking[0]}")
+    return part.model_copy(update=_part(whole, part.jobs.keys() | taken)), taken
+
+
+def _part(value: Workflow, names: Set[str]) -> dict[str, Any]:
+    jobs = {name: job for name, job in value.jobs.items() if name in names}
+    return {"jobs": jobs, "edges": tuple(edge for edge in value.edges if names >= {*edge})}
 
 
 def in_order(value: Workflow, order: Sequence[str]) -> Workflow:

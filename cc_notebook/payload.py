@@ -48,12 +48,6 @@ def values_of(job: Job, scope: Scope, outputs: Mapping[str, Mapping[str, object]
     return {**attributes, **outputs, **both, "params": both}
 
 
-def jobs_named(job: Job) -> set[str]:
-    """What may be jobs of the names in braces in the job's args, env and params: all that stands before a dot."""
-    texts = [*job.args, *job.env.values(), *job.params.values()]
-    return {head for text in texts for name in template.names(text) for head in template.heads(name)}
-
-
 def files(job: Job, attempt: Attempt, around: Surroundings, note: Mapping[str, object]) -> dict[str, str]:
     """The small files of the attempt's folder. Raises InputError for a name in braces that stands for nothing."""
     spec = {"run": around.run, "job": job.name, "attempt": attempt.number, **note, "params": _params(job, around)}

@@ -48,6 +48,13 @@ def check(document: Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edg
                 _note(document, job, place, message, f"add the dependency '{other}, {job.name}'")
 
 
+def named(job: Job) -> set[str]:
+    """What may be jobs of the names in a job's braces and conditions: all that stands before a dot."""
+    conditions = [text for text in (job.when, job.repeat and job.repeat.until) if text]
+    braces = [head for _, text in _texts(job) for name in template.names(text) for head in template.heads(name)]
+    return {*braces}.union(*map(expressions.names, conditions))
+
+
 def _texts(job: Job) -> Iterator[tuple[tuple[object, ...], object]]:
     """Each text that is a template, with its place below the job."""
     for word in LISTS:

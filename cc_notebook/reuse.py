@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from cc_notebook.errors import CCError
 from cc_notebook.model import Job
@@ -16,8 +15,16 @@ Facts = Mapping[str, object]
 class Earlier:
     """The earlier runs of a workflow, newest first; a run is read when it is first asked."""
 
-    def __init__(self, store: Path, runs: tuple[str, ...]) -> None:
-        self.runs = [Run(store / name) for name in runs]
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+
+    def outputs(self, name: str) -> dict[str, object] | None:
+        """What a job has put out in the newest run in which it was done; None if there is none."""
+        for run in self.runs:
+            with suppress(CCError, KeyError):
+                if (status := run.refresh().jobs[name]).state == "done":
+                    return dict(status.outputs)
+        return None
 
     def look(self, job: Job, facts: Facts, folder: str) -> tuple[dict[str, object] | None, str]:
         """The outputs that can be taken over, or None; and where they are from, or why the job runs again."""
@@ -28,9 +35,9 @@ class Earlier:
         for run in self.runs:
             with suppress(CCError, OSError, ValueError, KeyError, TypeError):
                 status = run.refresh().jobs[job.name]
-                if (status.attempt and status.ending != "exit") or (status.attempt and status.state != "done"):
-                    return None, f"run {run.id} did not end it well"
-                if status.attempt:
+                if status.attempt:  # no older run is asked: the files in the folder are of this one
+                    if status.ending != "exit" or status.state != "done":
+                        return None, f"run {run.id} did not end it well"
                     log = run.log_path(job.name, status.attempt)
                     spec = json.loads((log.parent / "spec.json").read_text()) if log else {}
                     return _compare(run, spec["facts"], facts, dict(status.outputs))
@@ -40,9 +47,6 @@ class Earlier:
 def _compare(run: Run, old: Facts, new: Facts, outputs: dict[str, object]) -> tuple[dict[str, object] | None, str]:
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key) != new.get(key):
-            return None, f"{key} changed {_shown(old, key)} → {_shown(new, key)}"
+            told = " → ".join(json.dumps(facts[key])[:40] if key in facts else "none" for facts in (old, new))
+            return None, f"{key} changed" + f" {told}" * (key.split()[0] not in ("script", "file"))  # of these: hashes
     return outputs, f"unchanged since run {run.id}"
-
-
-def _shown(facts: Facts, key: str) -> str:
-    return json.dumps(facts[key])[:40] if key in facts else "none"

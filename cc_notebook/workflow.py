@@ -15,7 +15,8 @@ from cc_notebook.errors import InputError, RunError, nearest
 from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
 from cc_notebook.job import Job
-from cc_notebook.options import in_order, select, with_params
+from cc_notebook.options import in_order, select, with_done, with_params
+from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import RunState
 
@@ -311,18 +312,21 @@ class Workflow:
     ) -> Run:
         """Start the workflow and return its run at once; an engine of its own executes it.
 
-        `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken as
-        there. An unfinished run of the same text and parameters is attached to, unless `new`. `reuse` takes over what
-        an earlier run has done of jobs whose script, args, params, environment, inputs and parents are the same. A new
-        run is called `run_id`, if that is given (by `store.new_id`).
+        `from_` runs one job and all that depends on it, `only` just the named jobs; what they depend on is taken over
+        from earlier runs, with its outputs. An unfinished run of the same text and parameters is attached to, unless
+        `new`. `reuse` takes over what an earlier run has done of jobs whose script, args, params, environment, inputs
+        and parents are the same. A new run is called `run_id`, if that is given (by `store.new_id`).
         """
-        value = with_params(self.model(), params or {})
+        value = whole = with_params(self.model(), params or {})
         for key, argument in self._arguments.items():
             functions.check(argument, value.params[key])
         value = select(value, from_, [only] if isinstance(only, str) else only)
         value = in_order(value, order) if sequential or order else value
         launching.scheduler(value.scheduler, str(self.folder))
-        taken = {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
+        runs_before = list(self.runs()) if reuse or from_ or only else []
+        done = Earlier(runs_before).outputs
+        value, taken = with_done(value, whole, lambda name: self._taken.get(name, done(name)))
+        taken |= {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         value = hosts.supported(value)
         for run in () if new else runs.unfinished(self._runs()):
@@ -338,7 +342,7 @@ class Workflow:
                 source=source,
                 order=tuple(order),
                 taken=taken,
-                reuse=tuple(run.id for run in self._runs() if run.spec.folder == str(self.folder)) if reuse else (),
+                reuse=tuple(run.id for run in runs_before) if reuse else (),
                 max_parallel=max_parallel,
                 machine=store.machine_id(),
                 python=sys.executable,

@@ -360,7 +360,7 @@ def test_reuse_of_what_is_unchanged(folder, cc):
     assert ledger == ["train 3", "report"] and jobs["report"]["reason"] == "'train[s=3]' ran again"
     write(folder, "data.csv", "2\n")
     jobs, ledger = run()
-    assert ledger == ["fetch", "train 1", "train 2", "report"] and "file data.csv changed" in jobs["fetch"]["reason"]
+    assert ledger == ["fetch", "train 1", "train 2", "report"] and jobs["fetch"]["reason"] == "file data.csv changed"
     write(folder, "w.yaml", (folder / "w.yaml").read_text().replace('S: "{s}"', 'S: "{s}0"'))
     jobs, ledger = run()
     assert ledger == ["train 10", "train 20", "report"]
@@ -564,6 +564,7 @@ def test_reuse_is_not_fooled(folder, cc):
     assert run("v=2", "n=[1, 5]") == []
     (folder / "broken").unlink()
     assert run("v=2", "n=[1, 5]") == ["all", "g 5"]
+    assert run("v=1", "n=[1, 5]") == ["1"]  # as in the first run, but the file is of the second
 
 
 @pytest.mark.parametrize(

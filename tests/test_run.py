@@ -381,3 +381,22 @@ def test_follow_and_logs_follow(folder, cc):
     run = cc("run", "w.yaml", "--detach").stdout.strip()
     assert cc("logs", run, "a", "--follow").stdout == "line 1\nline 2\nline 3\n"
     assert time.time() and cc("runs").stdout.startswith(run)
+
+
+def test_what_is_left_out_is_taken_over_with_its_outputs(folder):
+    """`only`, `from_` and `Job.run` find the outputs of earlier runs, also in conditions; without one they say so."""
+    flow = Workflow(name="w")
+    flow.add_job("fetch", exec="echo fetch >> ran; echo '# cloudmesh progress=50 rows=7'")
+    flow.add_job("use", exec='echo "use $ROWS" >> ran', env={"ROWS": "{fetch.rows}"}, when="fetch.rows > 3")
+    flow.add_job("last", exec="echo last >> ran")
+    flow.add_dependencies("start, fetch, use, last")
+    with pytest.raises(InputError, match="run the whole workflow once, or begin with --from fetch"):
+        flow.run(only="use")
+    assert flow.run().wait().state == "done"
+    again = flow.run(only="use").wait()
+    assert again.state == "done" and set(again.status()["jobs"]) == {"start", "fetch", "use"}
+    assert flow.run(from_="use").wait().state == flow["use"].run().wait().state == "done"
+    assert (folder / "ran").read_text().splitlines() == [
+        *("fetch", "use 7", "last"),
+        *("use 7", "use 7", "last", "use 7"),
+    ]
