@@ -29,8 +29,8 @@ def create(spec: RunSpec) -> "Run":
     folder = home() / "runs" / spec.run
     part = folder.with_name(f".{spec.run}")
     try:
-        for path in (part, part / "requests", part / "stub"):
-            path.mkdir(mode=0o700)
+        for path in (part, part / "requests", part / "stub/cloudmesh/common"):
+            path.mkdir(mode=0o700, parents=True)
         write(part / "engine.log", "")
         for name, text in copied().items():
             write(part / name, text)

@@ -57,6 +57,7 @@ NOT_PURE_CALLS = {"open", "input", "print", "now", "utcnow", "today", "read_text
 # Imports that go up, each with its reason: (who, whom).
 UPWARD: dict[tuple[str, str], str] = {
     ("report", "workflow"): "the copy beside a job finds the installed package, if there is one, when asked for more",
+    ("figure6", "__init__"): "beside a job that is the copy of report, of which it hands on `progress`",
     ("runs", "views.explain"): "Run.explain is one line over the view, imported when it is called",
     ("runs", "views.results"): "and so is Run.results",
     ("runs", "widget.view"): "a run that is the last line of a cell shows itself, by what is imported then",

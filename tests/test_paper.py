@@ -36,21 +36,43 @@ def test_figures_3_and_5(figure, folder, cc):
     assert done.returncode == 0, done.stderr
 
 
-def test_figure_6(folder):
-    """The call of Figure 6 reports progress and writes its line to the named file too."""
-    write(
-        folder,
-        "py_script.py",
-        "from cc_notebook import progress\nfilename = './py_script.log'\n"
-        "progress(progress=1, filename=filename)\nprogress(progress=100, filename=filename)\n",
-    )
-    flow = Workflow(name="w")
-    flow.add_job("py_script", "py_script.py")
-    run = flow.run().wait()
-    lines = (folder / "py_script.log").read_text().splitlines()
-    assert run.state == "done" and run.log("py_script").splitlines() == lines
+def figure_6(folder):
+    """Figure 6 as printed, but for its dots, as a job's script."""
+    text = (DATA / "figure6.py.txt").read_text()
+    write(folder, "py_script.py", text.replace("... execute your analysis here ...", "# the analysis"))
+
+
+@pytest.mark.parametrize("kind", ["local", "ssh"])
+def test_figure_6(folder, tmp_path, kind):
+    """Figure 6 as printed reports progress and writes its line to the named file too, where no cloudmesh is."""
+    figure_6(folder)
+    with sshd(tmp_path / "sshd") as config:
+        flow = Workflow(name="w")
+        flow._body["hosts"] = {"box": {"ssh_config": str(config), "workdir": str(tmp_path / "remote")}}
+        flow.add_job("py_script", "py_script.py", **({"kind": "ssh", "host": "box"} if kind == "ssh" else {}))
+        run = flow.run().wait()
+        assert run.state == "done", (run.status(), run.log("py_script"))
+        home = folder if kind == "local" else tmp_path / "remote" / run.id / "files"
+        lines = (home / "py_script.log").read_text().splitlines()
+        assert run.log("py_script").splitlines() == lines
     assert lines[0].startswith("# cloudmesh status=running progress=1 pid=")
     assert lines[1].startswith("# cloudmesh status=done progress=100 pid=")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_installed_cloudmesh_wins(folder, whole, monkeypatch):
+    """Where cloudmesh-common is installed, as a package or below a namespace, Figure 6 imports that one."""
+    figure_6(folder)
+    common = folder / "installed" / "cloudmesh" / "common"
+    common.mkdir(parents=True)
+    for path in (common, common.parent)[: 1 + whole]:
+        (path / "__init__.py").touch()
+    (common / "StopWatch.py").write_text("def progress(progress, filename):\n    print('installed', filename)\n")
+    (common / "Shell.py").write_text("class Shell:\n    map_filename = lambda name: type('', (), {'path': name})\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder / "installed"), prepend=":")
+    flow = Workflow(name="w")
+    flow.add_job("py_script", "py_script.py")
+    assert flow.run().wait().log("py_script") == "installed ./py_script.log\n" * 2
 
 
 def test_figure_10_over_ssh(folder, tmp_path):

@@ -14,6 +14,8 @@ from cc_notebook.hosts.base import Folder, Launch, read_folder, shown_name
 PACKAGE = Path(__file__).parent.parent
 COPIED = {
     "stub/cc_notebook.py": "report.py",
+    "stub/cloudmesh/common/StopWatch.py": "figure6.py",
+    "stub/cloudmesh/common/Shell.py": "figure6.py",
     "notebook.py": "notebook.py",
     "warm.py": "warm.py",
     "gateway.py": "gateway.py",

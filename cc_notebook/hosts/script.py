@@ -62,7 +62,7 @@ def whole(run: str, parts: Sequence[str]) -> str:
 def beside(kept: Mapping[str, str], first: bool) -> list[str]:
     """What is `kept` there of the run itself; at `first` also what stands beside every run."""
     files = [file(f'"$cc_run"/{name}', text) for name, text in {**(copied() if first else {}), **kept}.items()]
-    return [*(['mkdir -p "$cc_run/stub" "$cc_run/files" "$cc_run/journal"'] if first else []), *files]
+    return [*(['mkdir -p "$cc_run/stub/cloudmesh/common" "$cc_run/files" "$cc_run/journal"'] if first else []), *files]
 
 
 def machine(host: Host) -> str:
