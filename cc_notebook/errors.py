@@ -86,7 +86,8 @@ def did_you_mean(name: str, names: Iterable[object], cutoff: float = 0.6) -> str
 
 def nearest(name: str, names: Iterable[str], message: str) -> None:
     """Raises NotFoundError with the nearest name, or the first ones, if `name` is not one of `names`."""
-    found = list(names)
+    found = list(dict.fromkeys(names))
     if name not in found:
-        hint = did_you_mean(name, found) or f"there is: {', '.join(found[:10]) or 'none'}"
+        some = ", ".join(found[:10]) + ", …" * (len(found) > 10)
+        hint = did_you_mean(name, found) or f"there is: {some or 'none'}"
         raise NotFoundError(f"{message} '{name}'; {hint}", name)

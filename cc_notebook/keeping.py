@@ -7,7 +7,7 @@ middle leaves nothing that is half there.
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,11 +19,10 @@ LEFT_OVER = 3600  # seconds after which nobody works on a hidden folder any more
 
 
 def runs_of(path: Path) -> Iterator[Run]:
-    """The runs of a workflow file, newest first."""
-    head = store.new_id(path.stem)[: -store.ID_TIME]
-    for run in reversed(all_runs()):
+    """The runs of a workflow file, newest first, also those from before it was saved."""
+    for run in reversed(all_runs(path.stem)):
         with suppress(UnavailableError):
-            if run.id[: -store.ID_TIME] == head and run.spec.path == str(path):
+            if run.spec.path in ("", str(path)) and run.spec.folder == str(path.parent):
                 yield run
 
 
@@ -82,15 +81,20 @@ def remove(run: Run, with_results: bool = False) -> None:
 
 def forget(path: Path) -> int:
     """Remove what the store has of a workflow file, see `Workflow.remove_workflow`; how many runs went."""
-    found = list(runs_of(path))
-    if whys := [why for run in found if (why := why_not(run))]:
-        raise InputError("\n".join(whys))
-    for run in found:
-        remove(run)
+    gone = remove_all(list(runs_of(path)))
     if path == store.own_file(path.stem) and path.parent.exists() and not path.parent.is_symlink():
         discard(path.parent)
     for entry in (entry for entry, (_, known) in store.entries().items() if known == path):
         discard(entry)
+    return gone
+
+
+def remove_all(found: Sequence[Run]) -> int:
+    """Remove runs and say how many. Raises InputError, and removes nothing, while one of them has not ended."""
+    if whys := [why for run in found if (why := why_not(run))]:
+        raise InputError("\n".join(whys))
+    for run in found:
+        remove(run)
     return len(found)
 
 

@@ -21,7 +21,7 @@ from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of, serves
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
-from cc_notebook.store import ID_TIME, Ask, Request, home, now, rename, write_new
+from cc_notebook.store import ID_TIME, Ask, Request, home, new_id, now, rename, write_new
 
 
 def create(spec: RunSpec) -> "Run":
@@ -43,9 +43,11 @@ def create(spec: RunSpec) -> "Run":
     return Run(folder)
 
 
-def all_runs() -> "list[Run]":
-    """Every run of this store, oldest first."""
+def all_runs(name: str = "") -> "list[Run]":
+    """Every run of this store, or those of workflows of this name, oldest first."""
+    head = new_id(name)[:-ID_TIME] if name else ""
     found = [Run(path.parent) for path in (home() / "runs").glob("[!.]*/run.json")]
+    found = [run for run in found if not head or run.id[:-ID_TIME] == head]
     return sorted(found, key=lambda run: run.id[-ID_TIME:])
 
 

@@ -209,6 +209,9 @@ def _check_job(document: yamltext.Document, key: str, job: Job, place: Place, st
         unknown = f"job '{key}' has the unknown attribute '{word}'"
         if word not in RUNTIME and (near or strict):
             document.problem((*path, word), unknown, near or "--strict allows none")
+    for word in job.resources.model_extra or {}:
+        if near := did_you_mean(word, Resources.model_fields, 0.75):
+            document.problem((*path, "resources", word), f"job '{key}': resources has no '{word}'", near)
     if job.workflow and (idle := sorted(job.model_fields_set - OF_WORKFLOWS)):
         message = f"job '{key}' is a workflow, on which '{idle[0]}' has no effect"
         document.problem((*path, idle[0]), message, "give it to the jobs of that workflow")

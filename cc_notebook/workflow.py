@@ -156,13 +156,15 @@ class Workflow:
         self._body["dependencies"] = pieces
 
     def remove_workflow(self) -> int:
-        """Remove what this program keeps of the workflow's file: its entry in the register, its runs with their logs.
+        """Remove what this program keeps of the workflow: its file's entry in the register, its runs with their logs.
 
         Your YAML, your scripts and the executed notebooks in `<name>-runs` stay; only a workflow that was made in the
         store, by `jupyter cc workflow add`, goes with its folder there. Returns how many runs went. Raises InputError,
         and removes nothing, while one of them has not ended.
         """
-        return keeping.forget(self.filename) if self.filename else 0
+        if self.filename:
+            return keeping.forget(self.filename)
+        return keeping.remove_all([run for run in self.runs() if not run.spec.path])
 
     def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
@@ -264,7 +266,7 @@ class Workflow:
 
     def runs(self) -> Iterator[Run]:
         """The runs of this workflow, newest first."""
-        return (run for run in self._runs() if run.spec.folder == str(self.folder))
+        return (run for run in reversed(runs.all_runs(self.name)) if run.spec.folder == str(self.folder))
 
     def _ipython_display_(self) -> None:
         """In a notebook: the live graph."""
@@ -329,7 +331,7 @@ class Workflow:
         taken |= {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         value = hosts.supported(value)
-        for run in () if new else runs.unfinished(self._runs()):
+        for run in () if new else runs.unfinished(reversed(runs.all_runs(self.name))):
             if run.spec.source == source:
                 print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
                 return run.resume()
@@ -398,8 +400,3 @@ class Workflow:
         if filename:
             picture.write(run.refresh().flow.drawn(), run.refresh(), Path(filename))
         return run
-
-    def _runs(self) -> list[Run]:
-        """The runs of workflows of this name, newest first."""
-        head = store.new_id(self.name)[: -store.ID_TIME]
-        return [run for run in reversed(runs.all_runs()) if run.id[: -store.ID_TIME] == head]

@@ -103,6 +103,11 @@ FILES = {
     "duplicate key": (PAIR + "    a: {exec: x}\n", ["w.yaml:5:5: ", "'a' is there twice", "line 3"]),
     "tab": ("workflow:\n  nodes:\n\ta: {exec: x}\n", ["w.yaml:3:1: ", "tab"]),
     "misspelt attribute": (nodes("exec: x, scirpt: y"), ["w.yaml:3:18: ", "'scirpt'", "did you mean 'script'"]),
+    "misspelt resources": (
+        nodes("exec: x, resources: {memroy: 3G, partition: p}"),
+        ["w.yaml:3:30: ", "'memroy'", "did you mean 'memory'"],
+    ),
+    "gpu for gpus": (nodes("exec: x, resources: {gpu: 1}"), ["w.yaml:3:30: ", "'gpu'", "did you mean 'gpus'"]),
     "empty file": ("", ["w.yaml:1:1: ", "empty"]),
     "not UTF-8": (nodes("exec: x", "ä").encode("latin-1"), ["w.yaml:3:5: ", "UTF-8"]),
     "NUL byte": (nodes("exec: x\0"), ["w.yaml:3:16: ", "character"]),

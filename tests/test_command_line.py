@@ -12,7 +12,7 @@ import yaml
 from conftest import until, write
 
 from cc_notebook import Workflow, runs
-from cc_notebook.errors import InputError
+from cc_notebook.errors import InputError, nearest
 from cc_notebook.views import table
 
 WAIT = "while [ ! -e go ]; do sleep 0.05; done"
@@ -210,6 +210,30 @@ def test_remove_workflow_waits_for_the_end(folder, cc):
     (folder / "go").touch()
     assert first.wait(30).folder.exists() and "w.yaml" in ok(cc("workflow", "list"))
     assert Workflow(name="never-saved").remove_workflow() == 0
+
+
+def test_a_workflow_that_was_never_saved_is_known_by_its_runs(folder, cc):
+    """`status` and `graph` show its newest run, and it is removed by its name; a file of that name is not touched."""
+    flow = Workflow(name="built")
+    flow.add_job("a", exec="true")
+    flow.run().wait(30)
+    flow.run().wait(30)
+    assert "✓ done" in ok(cc("workflow", "status", "--name=built"))
+    assert ok(cc("workflow", "graph", "--name=built")).strip() == str(folder / "built.svg")
+    saved = Workflow(write(folder, "built.yaml", TWO))
+    saved.run().wait(30)
+    assert flow.remove_workflow() == 2 and len(ids()) == 1
+    (folder / "built.yaml").unlink()
+    flow.run().wait(30)
+    assert "runs: 2" in ok(cc("workflow", "delete", "--name=built")) and not ids()
+
+
+def test_the_names_that_there_are(folder, cc):
+    """A message with names tells each once, and says that there are more."""
+    with pytest.raises(InputError, match=r"there is: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …$"):
+        nearest("zz", [str(n // 2) for n in range(30)], "there is no number")
+    with pytest.raises(InputError, match=r"there is: 0$"):
+        nearest("zz", ["0", "0"], "there is no number")
 
 
 def test_a_link_in_the_store_is_not_followed(folder, store, cc):

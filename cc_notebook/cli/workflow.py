@@ -12,7 +12,7 @@ from cc_notebook import keeping, model, store
 from cc_notebook.cli import runs
 from cc_notebook.cli.group import file_of, main, pair
 from cc_notebook.errors import InputError, SpecError, clean, nearest
-from cc_notebook.runs import find
+from cc_notebook.runs import all_runs, find
 from cc_notebook.state import RunState
 
 NAME = click.option("--name", help="A known workflow or a .yaml file (default: the one called workflow).")
@@ -73,7 +73,7 @@ def delete(name: str | None, job: str | None) -> None:
         flow.remove_job(job)
         _save(flow, f"without job {job}")
     else:  # by its path: it may be no valid workflow any more
-        path = _path(name, known=True)
+        path = _path(name, known=True, ran=True)
         gone = keeping.forget(path)
         click.echo(f"{path.stem} is removed, runs: {gone}" + (f"; {path} stays" if path.exists() else ""))
 
@@ -109,7 +109,7 @@ def status(name: str | None, output: str) -> None:
     """Show the newest run. Without one, the workflow as it is written."""
     from cc_notebook.views import table
 
-    flow = _flow(name)
+    flow = _ran(name)
     run = flow.newest()
     rows = table.rows(run) if run else table.written(flow.model())
     click.echo(table.text(rows) if output == "table" else table.data(rows, output), nl=False)
@@ -124,7 +124,7 @@ def graph(name: str | None, output: str | None, members: bool, states: bool) -> 
     """Draw the workflow with the states of its newest run."""
     from cc_notebook.views import picture
 
-    flow = _flow(name)
+    flow = _ran(name)
     run, path = flow.newest(), Path(output or flow.folder / f"{flow.name}.svg")
     if states and run:
         picture.states(run, path)
@@ -134,12 +134,17 @@ def graph(name: str | None, output: str | None, members: bool, states: bool) -> 
     click.echo(path)
 
 
-def _path(name: str | None, known: bool = False) -> Path:
-    """The file of a workflow: known, beside us, or a new one in the store. Raises InputError if it must be known."""
+def _path(name: str | None, known: bool = False, ran: bool = False) -> Path:
+    """The file of a workflow: known, beside us, or a new one in the store. Raises InputError if it must be known.
+
+    With `ran`: also where it would be, of a workflow that was built in Python and of which there are only runs.
+    """
     name = name or "workflow"
     for path in (file_of(name), Path(f"{name}.yaml")):
         if os.path.isfile(path) or name.endswith((".yaml", ".yml")):
             return path.absolute()
+    if ran and (found := all_runs(name)):
+        return Path(found[-1].spec.folder, f"{name}.yaml")
     if known:
         nearest(name, [other for other, _ in store.entries().values()], "there is no workflow")
     try:
@@ -150,6 +155,11 @@ def _path(name: str | None, known: bool = False) -> Path:
 
 def _flow(name: str | None) -> "cc_notebook.Workflow":
     return cc_notebook.Workflow(filename=_path(name, known=True))
+
+
+def _ran(name: str | None) -> "cc_notebook.Workflow":
+    path = _path(name, known=True, ran=True)
+    return cc_notebook.Workflow(path.stem, path)
 
 
 def attribute(text: str) -> tuple[str, Any]:
