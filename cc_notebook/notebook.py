@@ -167,6 +167,7 @@ def explain(error: BaseException) -> dict[str, Any]:
         told |= {"name": "CellTimeout", "message": "the cell took longer than cell_timeout allows"}
     elif isinstance(error, NoSuchKernel):
         told["message"] = f"there is no kernel '{error.name}' here but {', '.join(Kernels().find_kernel_specs())}"
+    told["message"] = told["message"] or "it says no more"
     return {key: value[:MOST] if isinstance(value, str) else value for key, value in told.items()}
 
 
@@ -190,7 +191,9 @@ def run(path: str, result: str, spec: dict[str, Any]) -> None:
     done = execute_notebook(path, result, spec["params"], progress_bar=False, **options)
     code = [cell for cell in done.cells if cell.cell_type == "code" and not _tag(cell, "skip-execution")]
     if left := [cell for cell in code if cell.source.strip() and cell.execution_count is None]:
-        raise RuntimeError(f"{len(left)} cells were not executed: one before them ended the notebook by sys.exit")
+        raise RuntimeError(
+            f"not executed: {len(left)} of {len(code)} cells: one before ended it by sys.exit"
+        )
 
 
 def main(path: str) -> int:

@@ -118,6 +118,7 @@ def test_clear_failures(folder):
     notebook(folder, "slow.ipynb", "1", "import time\ntime.sleep(100)")
     notebook(folder, "early.ipynb", "1", "import sys\nsys.exit(0)", "2")
     write(folder, "broken.ipynb", "{")
+    notebook(folder, "mute.ipynb", "raise MemoryError")
     run = (
         workflow(
             exit={"script": "exit.ipynb"},
@@ -127,6 +128,7 @@ def test_clear_failures(folder):
             early={"script": "early.ipynb"},
             kernel={"script": "slow.ipynb", "kernel": "nowhere"},
             broken={"script": "broken.ipynb"},
+            mute={"script": "mute.ipynb"},
         )
         .run()
         .wait(110)
@@ -136,9 +138,11 @@ def test_clear_failures(folder):
     assert reasons["kill"] == "cell 2: DeadKernel: the kernel was killed by signal 9, perhaps for want of memory"
     assert reasons["cell"] == "cell 2: CellTimeout: the cell took longer than cell_timeout allows"
     assert reasons["job"] == "the time limit of 4 s was reached, in cell 2"
-    assert "1 cells were not executed" in reasons["early"]
+    assert "not executed: 1 of 3 cells: one before" in reasons["early"]
     assert "there is no kernel 'nowhere' here but " in reasons["kernel"]
     assert "NotJSONError" in reasons["broken"]
+    assert reasons["mute"] == "cell 1: MemoryError: it says no more"
+    assert "cell" not in run.explain("kernel") and "in cell 1 of 1:\n    raise MemoryError" in run.explain("mute")
     assert {job["state"] for job in run.status()["jobs"].values()} == {"failed"}
 
 

@@ -97,6 +97,8 @@ def test_figure_10_over_ssh(folder, tmp_path):
         assert run.status("fetch-data")["host"] == "ssh:@supercomputer-a"
         assert run.outputs("compute") == {"answer": 42}
         assert (tmp_path / "remote" / run.id).is_dir()
+        there, _, host = run.explain("fetch-data").partition("proof: ")[2].partition(" on ")
+        assert (Path(there) / "state.exit.0").exists() and host == "ssh:@supercomputer-a"
 
 
 def test_one_workflow_here_and_over_ssh(folder, tmp_path, cc):

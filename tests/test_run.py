@@ -270,6 +270,19 @@ def test_from_and_only(folder):
         Workflow(flow.save()).run(from_="bb")
 
 
+def test_explain_names_proofs_that_are_there(folder):
+    """A marker has no folder to be shown; a parent that is blocked is told as blocked."""
+    flow = Workflow(name="w")
+    flow.add_job("a", exec="false")
+    flow.add_job("b", exec="true")
+    flow.add_job("alarm", exec="true", trigger="all_done")
+    flow.add_dependencies("start, a, b, alarm")
+    run = flow.run().wait()
+    told = {name: run.explain(name) for name in ("start", "a", "alarm")}
+    assert "proof" not in told["start"] and "parents: b (blocked)" in told["alarm"]
+    assert (Path(told["a"].partition("proof: ")[2].strip()) / "state.exit.1").exists()
+
+
 def test_dry_run_executes_nothing(diamond, folder, cc, store):
     """A dry run shows the order and leaves neither a run nor a file."""
     out = cc("run", "w.yaml", "--dry-run")

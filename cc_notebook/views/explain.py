@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from cc_notebook import control, loops
+from cc_notebook import control, hosts, loops
 from cc_notebook.errors import InputError, plain
 from cc_notebook.runs import Run
 from cc_notebook.state import Event
@@ -14,8 +14,9 @@ def job(run: Run, name: str) -> str:
     flow = view.flow
     status, spec, plan = run.status(name), flow.jobs[name], control.Plan(flow, view.jobs)
     origin = flow.origin(name)
-    parents = [f"{parent} ({view.jobs[parent].state})" for parent in plan.parents[origin]]
-    shown = "blocked" if status.get("waiting") == "blocked" else status["state"]
+    states = {other: "blocked" if other in plan.blocked else one.state for other, one in view.jobs.items()}
+    parents = [f"{parent} ({states[parent]})" for parent in plan.parents[origin]]
+    shown = states[name]
     lines = [f"{name} is {shown}" + (f": {status['reason']}" if status["reason"] else "")]
     lines.append(f"trigger {spec.trigger}; parents: {', '.join(parents) or 'none'}")
     if origin != name:
@@ -34,14 +35,16 @@ def job(run: Run, name: str) -> str:
     if status["state"] == "ready" and status["waiting"] == "ready":
         lines.append("it waits for a free place" if not view.paused else "the run is paused")
     if error := status["error"]:
-        code = "".join(f"\n    {line}" for line in str(error.get("source", "")).splitlines())
-        lines.append(
-            f"in cell {error.get('cell')} of {error.get('cells')}:{code}\n{plain(str(error.get('traceback', '')))}"
-        )
+        lines += [f"in cell {error['cell']} of {error.get('cells')}:"] if error.get("cell") else []
+        lines += [f"    {line}" for line in str(error.get("source", "")).splitlines()]
+        lines += plain(str(error.get("traceback", ""))).splitlines()
     own = [event for event in run.events() if event.job == name or name in event.jobs]
     lines += [f"  {event.at[:19]}Z  event {event.seq}: {sentence(event)}" for event in own if event.type != "progress"]
-    if folder := run.log_path(name):
-        lines.append(f"proof: {folder.parent}")
+    if (log := run.log_path(name)) and spec.kind != "local":
+        there = f"{hosts.settings(run.spec, spec).workdir}/{run.id}/{log.parent.relative_to(run.folder)}"
+        lines.append(f"proof: {there} on {status['host']}")
+    elif log and log.parent.exists():
+        lines.append(f"proof: {log.parent}")
     return "\n".join(lines)
 
 

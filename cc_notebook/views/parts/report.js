@@ -50,7 +50,7 @@ function jobs() {
 
 // Why one job failed; of a notebook the cell, its source and the traceback.
 function fault({ name, error, reason }) {
-  const cell = error.cell ? `Cell ${error.cell} of ${error.cells}  ·  ` : "";
+  const cell = error.cell > 0 ? `Cell ${error.cell} of ${error.cells}  ·  ` : "";
   return make("div", { class: "fault" }, make("h3", {}, name),
     make("p", { class: "why" }, cell, error.name ? `${error.name}: ${error.message}` : reason),
     error.source && make("pre", { class: "source", tabindex: "0" }, error.source),
