@@ -191,9 +191,7 @@ def run(path: str, result: str, spec: dict[str, Any]) -> None:
     done = execute_notebook(path, result, spec["params"], progress_bar=False, **options)
     code = [cell for cell in done.cells if cell.cell_type == "code" and not _tag(cell, "skip-execution")]
     if left := [cell for cell in code if cell.source.strip() and cell.execution_count is None]:
-        raise RuntimeError(
-            f"not executed: {len(left)} of {len(code)} cells: one before ended it by sys.exit"
-        )
+        raise RuntimeError(f"not executed: {len(left)} of {len(code)} cells: one before ended it by sys.exit")
 
 
 def main(path: str) -> int:

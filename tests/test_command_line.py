@@ -228,6 +228,18 @@ def test_a_workflow_that_was_never_saved_is_known_by_its_runs(folder, cc):
     assert "runs: 2" in ok(cc("workflow", "delete", "--name=built")) and not ids()
 
 
+def test_an_empty_name_is_no_run(folder, cc):
+    """What an unset variable of a shell leaves behind steers and removes nothing."""
+    flow = Workflow(name="w")
+    flow.add_job("a", exec=WAIT)
+    run = flow.run()
+    words = [["cancel", ""], ["pause", ""], ["resume", ""], ["clean", "--yes", ""]]
+    for command in [*words, ["workflow", "add", "--run=", "--job=b", "exec=true"]]:
+        refused(cc(*command), "there is no run ''")
+    (folder / "go").touch()
+    assert run.wait(30).state == "done" and set(run.status()["jobs"]) == {"a"}
+
+
 def test_the_names_that_there_are(folder, cc):
     """A message with names tells each once, and says that there are more."""
     with pytest.raises(InputError, match=r"there is: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …$"):

@@ -270,6 +270,19 @@ def test_from_and_only(folder):
         Workflow(flow.save()).run(from_="bb")
 
 
+def test_an_engine_that_is_killed_has_its_own_exit_code(folder, cc):
+    """The command that waits says once what to do, and ends with 4; `resume` goes on, and ends as the run does."""
+    write(folder, "w.yaml", "workflow: {nodes: {a: {exec: 'until [ -e go ]; do sleep 0.05; done'}}}\n")
+    words = [sys.executable, "-m", "cc_notebook.cli", "run", "w.yaml"]
+    waiting = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = until(lambda: next((run for run in runs.all_runs() if run.refresh().counts().get("running")), None))
+    os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
+    out, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 4 and out.count("no engine works on it") == 1 and f"cc resume {run.id}" in out
+    (folder / "go").touch()
+    assert cc("resume").returncode == 0
+
+
 def test_explain_names_proofs_that_are_there(folder):
     """A marker has no folder to be shown; a parent that is blocked is told as blocked."""
     flow = Workflow(name="w")

@@ -59,7 +59,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
     here = store.machine_id()
-    unfinished = runs.unfinished([runs.find(run_id)] if run_id else runs.all_runs())
+    unfinished = runs.unfinished(runs.all_runs() if run_id is None else [runs.find(run_id)])
     paused = [item for item in unfinished if not run_id and item.refresh().paused]
     for item in paused:
         click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)

@@ -43,7 +43,7 @@ def workflow(ctx: click.Context, name: str | None, dependencies: str | None) -> 
 def add(name: str | None, job: str | None, filename: str | None, run_id: str | None, args: Sequence[str]) -> None:
     """Add or change a job. It keeps what is not named; `attribute=` removes one."""
     path, given = _path(name), dict(map(attribute, args))
-    if run_id and job:
+    if run_id is not None and job:
         click.echo(f"{find(run_id).add_job(job, **given).id}: job {job} joins it")
         return
     job = job or given.get("name") or Path(given.get("script") or "").stem

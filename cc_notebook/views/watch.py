@@ -14,6 +14,7 @@ from cc_notebook.views import picture as pictures
 from cc_notebook.views import table
 
 CODES = {"done": 0, "failed": 1, "cancelled": 3}
+UNFINISHED = 4  # nothing works on the run any more
 
 
 def to_the_end(
@@ -28,9 +29,9 @@ def to_the_end(
         view = item.refresh()
         if failed := [name for name, status in view.jobs.items() if status.state == "failed"][:1]:
             click.echo(f"why: jupyter cc explain {item.id} {shlex.quote(failed[0])}", err=True)
-        if not view.ended:
+        if as_json and not view.ended:  # the table and the lines end with it
             click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
-        codes.append(CODES.get(view.ended, 1))
+        codes.append(CODES.get(view.ended, UNFINISHED))
         if picture:
             pictures.write(view.flow.drawn(), view, Path(picture))
             click.echo(f"picture: {picture}", err=as_json)
