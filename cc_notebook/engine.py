@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from cc_notebook import control, hosts, loops, payload, references
+from cc_notebook import control, hosts, loops, payload
 from cc_notebook.adding import added
 from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
