@@ -6,9 +6,7 @@ Its folders there have no `__init__.py`, so that a cloudmesh-common that is inst
 import os
 from types import SimpleNamespace
 
-from cc_notebook import progress
-
-__all__ = ["Shell", "progress"]
+from cc_notebook import progress as progress
 
 
 class Shell:

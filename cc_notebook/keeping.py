@@ -7,7 +7,7 @@ middle leaves nothing that is half there.
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,22 +79,20 @@ def remove(run: Run, with_results: bool = False) -> None:
     discard(run.folder)
 
 
-def forget(path: Path) -> int:
-    """Remove what the store has of a workflow file, see `Workflow.remove_workflow`; how many runs went."""
-    gone = remove_all(list(runs_of(path)))
-    if path == store.own_file(path.stem) and path.parent.exists() and not path.parent.is_symlink():
-        discard(path.parent)
-    for entry in (entry for entry, (_, known) in store.entries().items() if known == path):
-        discard(entry)
-    return gone
+def forget(path: Path, saved: bool = True) -> int:
+    """Remove what the store has of a workflow file, see `Workflow.remove_workflow`; how many runs went.
 
-
-def remove_all(found: Sequence[Run]) -> int:
-    """Remove runs and say how many. Raises InputError, and removes nothing, while one of them has not ended."""
+    If it was never `saved`, the path is where it would be, and a file there is another's.
+    """
+    found = [run for run in runs_of(path) if saved or not run.spec.path]
     if whys := [why for run in found if (why := why_not(run))]:
         raise InputError("\n".join(whys))
     for run in found:
         remove(run)
+    if saved and path == store.own_file(path.stem) and path.parent.exists() and not path.parent.is_symlink():
+        discard(path.parent)
+    for entry in (entry for entry, (_, known) in store.entries().items() if saved and known == path):
+        discard(entry)
     return len(found)
 
 

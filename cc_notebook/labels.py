@@ -35,9 +35,9 @@ def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -
 def _values(job: Job, run: RunState, now: datetime, form: str) -> dict[str, object]:
     status = run.jobs.get(job.name) or JobStatus()
     t0, t1, start = _time(run.started), _time(run.stopped if run.ended else ""), _time(status.started)
-    end = _time(status.ended if status.state in FINAL else "")
-    extra = job.model_extra or {}
-    times = {"now": now, "t0": t0, "t1": t1, "tstart": start, "tend": end, "created": _time(extra.get("created")) or t0}
+    end, extra = _time(status.ended if status.state in FINAL else ""), job.model_extra or {}
+    times = {"now": now, "t0": t0, "t1": t1, "tstart": start, "tend": end}
+    times["created"] = _time(extra.get("created")) or _time(run.created)
     times["modified"] = _time(status.ended or status.started or status.submitted)
     spans = {"dt0": t0 and (t1 or now) - t0, "dt1": t0 and t1 and t1 - t0, "dt": start and (end or now) - start}
     attributes = {**job.model_dump(exclude_none=True, exclude={"params"}), **extra, **times, **spans}

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -99,7 +100,7 @@ class Run:
     def refresh(self) -> RunState:
         """The state of now, from every event so far."""
         if self._state is None:
-            self._state = RunState(self.spec.workflow)
+            self._state = RunState(self.spec.workflow, self.spec.created)
         for event in self._reader.new():
             self._state.feed(event)
         return self._state
@@ -117,6 +118,12 @@ class Run:
             types = [decode(line).type for line in file.read().split(b"\n")[-200:-1] if line.startswith(b"{")]
             return [kind for kind in types if kind not in ("engine", "refused", "host")][-1:] == ["end"]
         return False
+
+    @property
+    def rewritten(self) -> bool:
+        """True if the workflow file has changed since the run was made, which executes it as it was."""
+        path = Path(self.spec.path)
+        return path.is_file() and path.stat().st_mtime > datetime.fromisoformat(self.spec.created).timestamp()
 
     def status(self, job: str | None = None) -> dict[str, Any]:
         """The whole run as one JSON object, or one job's part of it."""

@@ -181,8 +181,8 @@ def apply(status: JobStatus, event: Event) -> JobStatus:
 class RunState:
     """The statuses of one run, built from its events alone: by the engine as it emits them, by readers as they read."""
 
-    def __init__(self, workflow: Workflow) -> None:
-        self.flow = Flow(workflow)
+    def __init__(self, workflow: Workflow, created: str = "") -> None:
+        self.flow, self.created = Flow(workflow), created
         self.jobs: dict[str, JobStatus] = dict.fromkeys(workflow.jobs, JobStatus())
         self.past: dict[str, JobStatus] = {}  # of members that are gone: should they come again, their attempts go on
         self.seq = 0

@@ -162,9 +162,7 @@ class Workflow:
         store, by `jupyter cc workflow add`, goes with its folder there. Returns how many runs went. Raises InputError,
         and removes nothing, while one of them has not ended.
         """
-        if self.filename:
-            return keeping.forget(self.filename)
-        return keeping.remove_all([run for run in self.runs() if not run.spec.path])
+        return keeping.forget(self.filename or self.folder / f"{self.name}.yaml", saved=self.filename is not None)
 
     def load(self, filename: str | Path, clear: bool = True) -> Self:
         """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""

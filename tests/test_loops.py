@@ -275,7 +275,7 @@ def test_what_is_shown(folder, cc):
 # ---- growing -------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_join_a_run(folder):
+def test_jobs_join_a_run(folder, cc):
     """A job is added while the run goes on, before and after others; another process sees it, a resume has it."""
     flow = flow_of(
         folder,
@@ -289,6 +289,9 @@ def test_jobs_join_a_run(folder):
     (folder / "go").touch()
     assert run.wait().state == "done" and (folder / "ledger").read_text() == "a\nbetween 1\nb\n"
     again = runs.find(run.id)
+    assert "jobs that join: between" in cc("events", "last").stdout
+    group = cc("logs", "last", "between")
+    assert group.returncode == 2 and "is a group of 1 jobs" in group.stderr and "'between[x=1]'" in group.stderr
     assert "between[x=1]" in states(again) and again.status("between")["counts"] == {"done": 1}
     assert run.add_job("late", after="b", exec="echo late >> ledger").wait().state == "done"
     assert (folder / "ledger").read_text().endswith("b\nlate\n")
@@ -395,7 +398,7 @@ def test_results_of_a_sweep(folder, cc):
     shown = cc("results", "last", "--sort", "loss").stdout
     assert "0.2" in shown and "exit code 3" in shown
     assert (
-        "the run has 0 loops" in cc("results", "nothing").stderr or "there is no run" in cc("results", "nothing").stderr
+        "the run has no loop" in cc("results", "nothing").stderr or "there is no run" in cc("results", "nothing").stderr
     )
 
 

@@ -283,6 +283,37 @@ def test_an_engine_that_is_killed_has_its_own_exit_code(folder, cc):
     assert cc("resume").returncode == 0
 
 
+def test_what_programs_read(folder, cc):
+    """`--json` of what checks, explains and steers: fields in the place of sentences, and the same exit codes."""
+    text = "workflow:\n  nodes:\n    a: {exec: 'sleep 60'}\n"
+    text += "    b: {exec: x, after: a, when: 'a.n > 1', foreach: {x: [1]}}\n"
+    write(folder, "w.yaml", text)
+    plan = {row["name"]: row["reason"] for row in json.loads(cc("run", "w.yaml", "--dry-run", "--json").stdout)}
+    assert list(plan) == ["a", "b", "b[x=1]"] and plan["b[x=1]"] == "when a.n > 1"
+    assert json.loads(cc("validate", "w.yaml", "--json").stdout) == {"jobs": 2, "dependencies": 1, "problems": []}
+    run = Workflow(folder / "w.yaml").run()
+    assert json.loads(cc("pause", "last", "--json").stdout)["state"] == "paused"
+    told = json.loads(cc("explain", "last", "b", "--json").stdout)
+    assert (told["job"], told["state"]) == ("b", "ready") and told["explained"].startswith("b is ready")
+    assert json.loads(cc("cancel", "last", "--json").stdout)["run"] == run.id
+    assert run.wait(30).state == "cancelled"
+    write(folder, "w.yaml", text.replace("after", "aftre"))
+    wrong = cc("validate", "w.yaml", "--json")
+    problem = json.loads(wrong.stdout)["problems"][0]
+    assert wrong.returncode == 2 and (problem["line"], problem["column"]) == (4, 18) and "'after'" in problem["hint"]
+
+
+def test_a_retry_tells_of_a_file_that_has_changed(folder, cc):
+    """What stands in the workflow file is fixed when a run begins; who mends it there is told to start another run."""
+    path = write(folder, "w.yaml", "workflow: {nodes: {a: {exec: 'false'}}}\n")
+    cc("run", "w.yaml")
+    assert "has changed since" not in cc("retry", "last").stderr
+    path.write_text("workflow: {nodes: {a: {exec: 'true'}}}\n")
+    again = cc("retry", "last")
+    assert "the workflow file has changed since: `jupyter cc run` starts a new run" in again.stderr
+    assert again.returncode == 1
+
+
 def test_explain_names_proofs_that_are_there(folder):
     """A marker has no folder to be shown; a parent that is blocked is told as blocked."""
     flow = Workflow(name="w")

@@ -12,7 +12,7 @@ import click
 
 from cc_notebook import runs, store
 from cc_notebook.cli.group import AS_JSON, file_of, main, pair
-from cc_notebook.errors import UnavailableError, clean
+from cc_notebook.errors import InputError, UnavailableError, clean
 
 
 @main.command()
@@ -43,7 +43,7 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     if dry_run:
         model = select(with_params(flow.model(), values), options["from_"], only)
         lines = table.written(model, (), flow.folder)
-        click.echo(json.dumps([line.name for line in lines]) if as_json else table.text(lines), nl=as_json)
+        click.echo(table.data(lines, "json") if as_json else table.text(lines), nl=False)
         return
     started = flow.run(values, only=only, **options)
     if detach:
@@ -81,14 +81,11 @@ def list_runs(as_json: bool) -> None:
             found.append(item.summary())
         except UnavailableError as error:
             click.echo(f"error: {clean(str(error))}", err=True)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
+    lines = [] if found else ["there are no runs yet: jupyter cc run FILE"]
     for told in found:
         counts = ", ".join(f"{number} {state}" for state, number in told["counts"].items())
-        click.echo(f"{told['run']}  {told['state']:<10} {told['progress']:5.1f}%  {counts}")
-    if not found:
-        click.echo("there are no runs yet: jupyter cc run FILE")
+        lines.append(f"{told['run']}  {told['state']:<10} {told['progress']:5.1f}%  {counts}")
+    click.echo(json.dumps(found) if as_json else "\n".join(lines))
 
 
 @main.command()
@@ -131,6 +128,8 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
     """Print what JOB of RUN wrote."""
     found = runs.find(run_id)
     found.status(job)
+    if members := found.refresh().flow.members.get(job):
+        raise InputError(f"'{job}' is a group of {len(members)} jobs, which have the logs: name one, as '{members[0]}'")
     terminal = sys.stdout.isatty()
     if tail is not None and not follow:
         sys.stdout.buffer.write(found.read_log(job, attempt, -tail, tail) if tail else b"")
@@ -155,16 +154,22 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
 @main.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
-def cancel(run_id: str, jobs: Sequence[str]) -> None:
+@AS_JSON
+def cancel(run_id: str, jobs: Sequence[str], as_json: bool) -> None:
     """Cancel RUN, or only JOB: its whole process tree ends."""
-    click.echo(f"{runs.find(run_id).cancel(*jobs).id}: cancel accepted")
+    _say(runs.find(run_id).cancel(*jobs), "cancel accepted", as_json)
 
 
 @main.command()
 @click.argument("run_id", metavar="RUN")
-def pause(run_id: str) -> None:
+@AS_JSON
+def pause(run_id: str, as_json: bool) -> None:
     """Start no further job of RUN; running ones go on. `resume RUN` ends the pause."""
-    click.echo(f"{runs.find(run_id).pause().id}: paused; go on with: jupyter cc resume {run_id}")
+    _say(runs.find(run_id).pause(), f"paused; go on with: jupyter cc resume {run_id}", as_json)
+
+
+def _say(found: runs.Run, told: str, as_json: bool) -> None:
+    click.echo(json.dumps(found.summary()) if as_json else f"{found.id}: {told}")
 
 
 @main.command()
@@ -177,6 +182,8 @@ def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None
     found = runs.find(run_id)
     seen = {found.id: found.refresh().seq}
     found.retry(*jobs)
+    if found.rewritten:
+        click.echo("the workflow file has changed since: `jupyter cc run` starts a new run with it", err=True)
     if not detach:
         from cc_notebook.views import watch
 
@@ -186,9 +193,12 @@ def retry(run_id: str, jobs: Sequence[str], detach: bool, as_json: bool) -> None
 @main.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("job")
-def explain(run_id: str, job: str) -> None:
+@AS_JSON
+def explain(run_id: str, job: str, as_json: bool) -> None:
     """Say why JOB of RUN is in its state, with the proof."""
-    click.echo(clean(runs.find(run_id).explain(job)))
+    found = runs.find(run_id)
+    told = {"job": job, **found.status(job), "explained": found.explain(job)}
+    click.echo(json.dumps(told) if as_json else clean(told["explained"]))
 
 
 @main.command()

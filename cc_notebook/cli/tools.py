@@ -5,25 +5,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from cc_notebook import files, keeping, runs, store
 from cc_notebook.cli.group import AS_JSON, file_of, main, pair
-from cc_notebook.errors import InputError, clean
+from cc_notebook.errors import InputError, SpecError, clean
 
 
 @main.command()
 @click.argument("file")
 @click.option("--strict", is_flag=True, help="Refuse attributes that are not known.")
-def validate(file: str, strict: bool) -> None:
+@AS_JSON
+def validate(file: str, strict: bool, as_json: bool) -> None:
     """Check the workflow FILE and report everything that is wrong with it."""
     from cc_notebook import spec
 
     path = file_of(file)
-    model = spec.parse(files.read_file(path), file, path.stem, files.place(path.absolute().parent), strict)
-    click.echo(f"{file}: {len(model.jobs)} jobs, {len(model.edges)} dependencies, no errors")
+    try:
+        model = spec.parse(files.read_file(path), file, path.stem, files.place(path.absolute().parent), strict)
+    except SpecError as error:
+        if as_json:
+            click.echo(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
+        raise
+    told = {"jobs": len(model.jobs), "dependencies": len(model.edges), "problems": []}
+    text = f"{file}: no errors; jobs: {told['jobs']}, dependencies: {told['dependencies']}"
+    click.echo(json.dumps(told) if as_json else text)
 
 
 @main.command()

@@ -109,7 +109,7 @@ def status(name: str | None, output: str) -> None:
     """Show the newest run. Without one, the workflow as it is written."""
     from cc_notebook.views import table
 
-    flow = _ran(name)
+    flow = _flow(name, ran=True)
     run = flow.newest()
     rows = table.rows(run) if run else table.written(flow.model())
     click.echo(table.text(rows) if output == "table" else table.data(rows, output), nl=False)
@@ -124,7 +124,7 @@ def graph(name: str | None, output: str | None, members: bool, states: bool) -> 
     """Draw the workflow with the states of its newest run."""
     from cc_notebook.views import picture
 
-    flow = _ran(name)
+    flow = _flow(name, ran=True)
     run, path = flow.newest(), Path(output or flow.folder / f"{flow.name}.svg")
     if states and run:
         picture.states(run, path)
@@ -153,13 +153,9 @@ def _path(name: str | None, known: bool = False, ran: bool = False) -> Path:
         raise InputError(str(error)) from None
 
 
-def _flow(name: str | None) -> "cc_notebook.Workflow":
-    return cc_notebook.Workflow(filename=_path(name, known=True))
-
-
-def _ran(name: str | None) -> "cc_notebook.Workflow":
-    path = _path(name, known=True, ran=True)
-    return cc_notebook.Workflow(path.stem, path)
+def _flow(name: str | None, ran: bool = False) -> "cc_notebook.Workflow":
+    path = _path(name, known=True, ran=ran)
+    return cc_notebook.Workflow(path.stem if ran and all_runs(path.stem) else None, path)
 
 
 def attribute(text: str) -> tuple[str, Any]:

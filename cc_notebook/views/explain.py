@@ -16,8 +16,7 @@ def job(run: Run, name: str) -> str:
     origin = flow.origin(name)
     states = {other: "blocked" if other in plan.blocked else one.state for other, one in view.jobs.items()}
     parents = [f"{parent} ({states[parent]})" for parent in plan.parents[origin]]
-    shown = states[name]
-    lines = [f"{name} is {shown}" + (f": {status['reason']}" if status["reason"] else "")]
+    lines = [f"{name} is {states[name]}" + (f": {status['reason']}" if status["reason"] else "")]
     lines.append(f"trigger {spec.trigger}; parents: {', '.join(parents) or 'none'}")
     if origin != name:
         item = ", ".join(f"{key} = {value!r}" for key, value in flow.scope(name).item.items())
@@ -28,8 +27,6 @@ def job(run: Run, name: str) -> str:
     if spec.when and not spec.foreach and (status["state"] != "ready"):
         with suppress(InputError):  # then the state's own reason tells it
             lines.append(loops.wanted(flow, view.jobs, name)[1])
-    if status["by_hand"]:
-        lines.append("the state was set by hand")
     if status["changed"]:
         lines.append("the script changed since attempt 1")
     if status["state"] == "ready" and status["waiting"] == "ready":
@@ -51,20 +48,20 @@ def job(run: Run, name: str) -> str:
 def sentence(event: Event) -> str:
     """An event as a few words; whose it is stands beside them."""
     attempt, reported = f"attempt {event.attempt}", {"progress": event.progress, **event.outputs}
+    why = f": {event.reason}" if event.reason else ""
+    proof = f"{attempt} left the record of exit 0 at {event.ended or event.at}"
     told = {
-        "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'})"
-        + (f": {event.reason}" if event.reason else ""),
+        "submit": f"{attempt} handed to {event.host or 'the engine'} (script {event.script or 'none'}){why}",
         "grow": f"gets members: {len(event.items)}",
-        "take": f"taken over, with its outputs; {event.reason}",
+        "take": f"taken over, with its outputs{why}",
         "start": f"{attempt} claimed by process {event.native_id} at {event.started}",
-        "done": f"{attempt} left the record of exit 0 at {event.ended or event.at}"
-        if event.ending != "members"
-        else f"all its members have ended {event.reason}",
+        "done": f"all its members have ended {event.reason}" if event.ending == "members" else proof,
         "reset": "made ready again by a retry",
         "mark": f"set to {event.state} by hand",
         "progress": " ".join(f"{key}={value}" for key, value in reported.items() if value is not None),
         "engine": f"process {event.native_id} works on the run",
         "host": f"{event.host}: {event.reason or 'answers again'}",
-        "end": f"the run is {event.state}" + (f": {event.reason}" if event.reason else ""),
+        "end": f"the run is {event.state}{why}",
     }
-    return told.get(event.type, f"{attempt if event.attempt else event.host} {event.type}: {event.reason}".strip(" :"))
+    text = told.get(event.type, f"{attempt if event.attempt else event.host} {event.type}{why}".strip())
+    return f"{text}; jobs that join: {', '.join(event.nodes)}" if event.nodes else text

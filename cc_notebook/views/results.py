@@ -27,7 +27,7 @@ def rows(run: Run, job: str | None = None) -> Rows:
     flow = run.refresh().flow
     loops = [name for name, own in flow.jobs.items() if (own.foreach or own.repeat) and name not in flow.group]
     if job is None and len(loops) != 1:
-        raise InputError(f"the run has {len(loops)} loops ({', '.join(loops) or 'none'}): name the one to show")
+        raise InputError(f"the run has {len(loops) or 'no'} loops" + f": name one of {', '.join(loops)}" * bool(loops))
     name = job or loops[0]
     nearest(name, [other for other, own in flow.jobs.items() if own.group], f"run {run.id} has no loop")
     return [_row(run, member) for member in flow.members.get(name, ())]

@@ -13,8 +13,7 @@ from cc_notebook.runs import Run
 from cc_notebook.views import picture as pictures
 from cc_notebook.views import table
 
-CODES = {"done": 0, "failed": 1, "cancelled": 3}
-UNFINISHED = 4  # nothing works on the run any more
+CODES = {"done": 0, "failed": 1, "cancelled": 3, "": 4}  # 4: nobody works on the run any more
 
 
 def to_the_end(
@@ -31,7 +30,7 @@ def to_the_end(
             click.echo(f"why: jupyter cc explain {item.id} {shlex.quote(failed[0])}", err=True)
         if as_json and not view.ended:  # the table and the lines end with it
             click.echo(f"error: {item.note() or 'the run has not ended'}", err=True)
-        codes.append(CODES.get(view.ended, UNFINISHED))
+        codes.append(CODES[view.ended])
         if picture:
             pictures.write(view.flow.drawn(), view, Path(picture))
             click.echo(f"picture: {picture}", err=as_json)
