@@ -88,6 +88,5 @@ def nearest(name: str, names: Iterable[str], message: str) -> None:
     """Raises NotFoundError with the nearest name, or the first ones, if `name` is not one of `names`."""
     found = list(dict.fromkeys(names))
     if name not in found:
-        some = ", ".join(found[:10]) + ", …" * (len(found) > 10)
-        hint = did_you_mean(name, found) or f"there is: {some or 'none'}"
+        hint = did_you_mean(name, found) or f"there is: {', '.join(found[:10]) or 'none'}{', …' * (len(found) > 10)}"
         raise NotFoundError(f"{message} '{name}'; {hint}", name)

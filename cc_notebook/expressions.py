@@ -1,10 +1,10 @@
 """The conditions `when` and `until`, read by a safe evaluator: `a.b` looks up a key, and nothing can be called."""
 
 import ast
-import itertools
 import json
 import operator
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from simpleeval import SimpleEval
@@ -88,6 +88,7 @@ class _Evaluator(SimpleEval):
         raise ExpressionError(node, f"'{whole}' is {value!r}, which has no '{key}'")
 
 
+@lru_cache(maxsize=1000)  # each member of a loop asks again
 def _parse(text: str) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(None, f"the expression has more than {MAX_LENGTH} characters")
@@ -97,13 +98,11 @@ def _parse(text: str) -> ast.expr:
         raise ExpressionError(None, f"{error.msg}, near '{text[: error.offset or 0][-10:]}'") from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(None, "this is no expression") from None
-    level: list[ast.AST] = [tree]
-    for depth in itertools.count():
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    level, depth = list[ast.AST]([tree]), 0
+    while level := [child for node in level for child in ast.iter_child_nodes(node)]:
+        depth += 1
         if depth > MAX_DEPTH:
             raise ExpressionError(None, f"the expression is nested more than {MAX_DEPTH} deep")
-        if not level:
-            break
     for node in ast.walk(tree):
         if isinstance(node, ast.expr) and not isinstance(node, (*ALLOWED, *ALLOWED_TOO)):
             raise ExpressionError(

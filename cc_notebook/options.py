@@ -23,7 +23,7 @@ def with_params(value: Workflow, given: Mapping[str, Any]) -> Workflow:
                 raise InputError(str(error)) from None
         wider = isinstance(default, float) and type(new) is int
         if default is not None and type(new) is not type(default) and not wider:
-            raise InputError(f"param '{key}' is a {type(default).__name__} such as {default!r}; {new!r} is not")
+            raise InputError(f"param '{key}' is of type {type(default).__name__}, as {default!r} is; {new!r} is not")
         params[key] = new
     return value.model_copy(update={"params": params})
 

@@ -36,6 +36,12 @@ _TOLD = {  # pydantic's errors in our words: what is wrong, what to do
     "too_short": ("there are no jobs", "write them below 'nodes:', indented"),
     "extra_forbidden": ("this is not known here", "remove it"),
 }
+_WRITE = {  # what can be written in more than one way
+    **dict.fromkeys(("timeout", "time", "delay", "cell_timeout"), "write seconds, 10m, 1h or hh:mm:ss"),
+    "memory": "write bytes, 500M or 4G",
+    "retry": "write how often, or {max: 2, on: [timeout], delay: 30s}",
+    "repeat": "write how often, or {until: 'a.error < 1', max: 20}",
+}
 UNKNOWN_PAYLOAD = ((), ("script",), ("exec",), ("command",))  # where an error hides what a job runs
 
 
@@ -46,9 +52,7 @@ class Place:
     exists: Callable[[str], bool]
     hostnames: frozenset[str] = HERE
     read: Callable[[str], bytes] = lambda name: b""  # a file's bytes; raises InputError
-    above: tuple[
-        str, ...
-    ] = ()  # the workflow files that have brought us here, by their paths from the first one's folder
+    above: tuple[str, ...] = ()  # the workflow files that have brought us here, as seen from the first one's folder
     folder: str = ""  # from the first one's folder to this one's
 
     def below(self, path: str) -> "Place":
@@ -56,13 +60,8 @@ class Place:
         folder = posixpath.dirname(path)
         exists, read, join = self.exists, self.read, posixpath.join
         above = (*self.above, posixpath.normpath(join(self.folder, path)))
-        return Place(
-            lambda name: exists(join(folder, name)),
-            self.hostnames,
-            lambda name: read(join(folder, name)),
-            above,
-            join(self.folder, folder),
-        )
+        there, text = (lambda name: exists(join(folder, name))), (lambda name: read(join(folder, name)))
+        return Place(there, self.hostnames, text, above, join(self.folder, folder))
 
 
 def parse(text: str | bytes, file: str, name: str, place: Place, strict: bool = False) -> Workflow:
@@ -101,13 +100,11 @@ def _subs(document: yamltext.Document, jobs: Mapping[str, Job], place: Place, st
             continue
         below = place.below(job.workflow)
         if not job.workflow.endswith((".yaml", ".yml")) or not place.exists(job.workflow):
-            document.problem(
-                path, f"job '{job.name}': the workflow '{job.workflow}' does not exist", "name a .yaml file"
-            )
+            message = f"job '{job.name}': the workflow '{job.workflow}' does not exist"
+            document.problem(path, message, "name a .yaml file")
         elif below.above[-1] in place.above or len(below.above) > MAX_WORKFLOWS:
-            document.problem(
-                path, f"workflows contain each other: {' → '.join(below.above)}", "use 'repeat:' for a loop"
-            )
+            message = f"workflows contain each other: {' → '.join(below.above)}"
+            document.problem(path, message, "use 'repeat:' for a loop")
         else:
             try:
                 stem = posixpath.splitext(posixpath.basename(job.workflow))[0]
@@ -172,10 +169,18 @@ def _note_errors(document: yamltext.Document, error: ValidationError) -> list[tu
             continue
         found[where] = path
         words = [str(step) for step in path[2:5] if step not in ("str", "int", "float", "bool")]
-        shown = f"found {repr(entry.get('input'))}"
-        message, hint = _TOLD.get(entry["type"], (entry["msg"].removeprefix("Value error, "), shown))
+        words = ["dependencies"] if path[1:2] == ("dependencies",) else words
+        shown = f"found {repr(value := entry.get('input'))}"
+        said = (
+            entry["msg"].removeprefix("Value error, ").replace("Input should", "this should").partition(", unable")[0]
+        )
+        message, hint = _TOLD.get(entry["type"], (said, shown))
         if entry["type"] == "extra_forbidden":
             hint = did_you_mean(str(path[-1]), _ALL_WORDS, 0.75) or hint
+        elif entry["type"] == "literal_error":
+            hint = did_you_mean(str(value), entry["ctx"]["expected"].split("'")[1::2]) or shown
+        elif path[-1] in _WRITE and entry["type"].endswith(("_parsing", "_type")):
+            message, hint = f"{repr(value)} is not understood", _WRITE[path[-1]]
         document.problem(path, f"{'.'.join(words) or path[-1]}: {message}", hint)
     return [path[:4] for path in found.values()]
 

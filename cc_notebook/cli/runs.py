@@ -129,7 +129,7 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
     found = runs.find(run_id)
     found.status(job)
     if members := found.refresh().flow.members.get(job):
-        raise InputError(f"'{job}' is a group of {len(members)} jobs, which have the logs: name one, as '{members[0]}'")
+        raise InputError(f"'{job}' is a group, whose members have the logs: name one, as '{members[0]}'")
     terminal = sys.stdout.isatty()
     if tail is not None and not follow:
         sys.stdout.buffer.write(found.read_log(job, attempt, -tail, tail) if tail else b"")

@@ -50,7 +50,7 @@ def add(name: str | None, job: str | None, filename: str | None, run_id: str | N
     if bool(filename) == bool(job) or (filename and given):
         raise InputError("say what to add: --job=JOB ATTRIBUTE=VALUE …, or --filename=FILE")
     if filename and not (name and path.exists()):
-        click.echo(f"{Path(filename).stem}: {len(cc_notebook.Workflow(filename=filename).nodes)} jobs, in {filename}")
+        click.echo(f"{Path(filename).stem}: in {filename}, jobs: {len(cc_notebook.Workflow(filename=filename).nodes)}")
         return
     flow = cc_notebook.Workflow(path.stem, path)
     if filename:
