@@ -108,6 +108,46 @@ def test_killed_again_during_the_recovery(folder, monkeypatch, operations, every
             check(run, folder)
 
 
+GROWING = f"""
+workflow:
+  params: {{gs: [1, 2]}}
+  nodes:
+    fetch: {{exec: '{LEDGER}; echo "# cloudmesh progress=50 xs=[1,2]"'}}
+    each: {{exec: '{LEDGER}', foreach: {{x: "{{fetch.xs}}"}}, when: "x < 2", after: fetch}}
+    again: {{exec: '{LEDGER}; echo "# cloudmesh progress=50 n=$N"', env: {{N: "{{iteration}}"}},
+             repeat: {{until: "again.n >= 2", max: 4}}}}
+    part: {{workflow: part.yaml, foreach: {{g: "{{params.gs}}"}}, after: fetch}}
+    more: {{exec: '{LEDGER}; echo "nodes: {{new: {{exec: echo new 1 >> ledger}}}}" > "$CC_JOB_DIR/add.yaml"'}}
+    last: {{exec: '{LEDGER}', after: [each, again, part, more]}}
+"""
+GROWN = ["again#1", "again#2", "each[x=1]", "fetch", "last", "more", "new"]
+GROWN += [f"part[g={g}]/{job}" for g in (1, 2) for job in ("one", "two")]
+
+
+@pytest.mark.timeout(1500)
+def test_killed_anywhere_while_the_run_grows(folder, monkeypatch, every):
+    """A loop, a repeat, a condition, sub-workflows and jobs that join: one resume ends the run, and all ran once."""
+    monkeypatch.setattr(runs, "start_engine", lambda run: None)
+    write(folder, "w.yaml", GROWING)
+    nodes = f"{{one: {{exec: '{LEDGER}'}}, two: {{exec: '{LEDGER}', after: one}}}}"
+    write(folder, "part.yaml", f"workflow: {{params: {{g: 0}}, nodes: {nodes}}}\n")
+
+    def visit(point):
+        (folder / "ledger").unlink(missing_ok=True)
+        run = Workflow(folder / "w.yaml").run(max_parallel=2, new=True)
+        assert engine(run, kill_at=point) in (-9, 0), point
+        count = (run.folder.parent / "count").read_text()
+        assert engine(run) == 0 and run.refresh().ended == "done", (point, run.refresh().reason)
+        ran = sorted(line.split()[0] for line in (folder / "ledger").read_text().splitlines())
+        assert ran == GROWN and run.refresh().jobs["each[x=2]"].state == "skipped", (point, ran)
+        return int(count)
+
+    operations = visit(10**6)
+    assert operations > 100
+    for point in range(1 + every // 3, operations, every**2):
+        visit(point)
+
+
 def test_running_job_is_untouched_by_the_death_of_its_engine(folder, monkeypatch):
     """The engine dies while a job runs; the job goes on, and the next engine takes it over, once."""
     monkeypatch.setattr(runs, "start_engine", lambda run: None)

@@ -86,6 +86,27 @@ def test_a_condition_is_decided_for_each_member(folder):
     assert (found["none"], found["last"]) == ("skipped", "skipped")
 
 
+def test_a_matrix_leaves_out_and_takes_in(folder):
+    """`matrix` is `foreach`: what `exclude` names in part is left out, what `include` names is one more member."""
+    write(
+        folder,
+        "sub.yaml",
+        "workflow: {params: {g: 0}, nodes: {t: {exec: 'echo $G >> ledger', env: {G: '{g}'}, repeat: 2}}}\n",
+    )
+    flow = flow_of(
+        folder,
+        """
+        m: {exec: 'true', matrix: {a: [1, 2], b: [x, y]}, exclude: [{a: 2, b: x}, {b: y}], include: [{a: 9, b: z}]}
+        s: {workflow: sub.yaml, foreach: {g: [4, 5]}}
+        """,
+    )
+    run = flow.run(max_parallel=1).wait()
+    members = [name for name in states(run) if name.startswith("m[")]
+    assert run.state == "done" and members == ["m[a=1,b=x]", "m[a=9,b=z]"]
+    assert (folder / "ledger").read_text() == "4\n4\n5\n5\n"
+    assert states(run)["s[g=5]/t#2"] == "done"
+
+
 def test_repeat_until(folder):
     """Iterations run one after the other until the expression is true; each sees the outputs of the one before."""
     write(
