@@ -1,6 +1,7 @@
 """The house keeps its shape: floors that import only downwards, small modules, a budget of lines, and a true README."""
 
 import ast
+import inspect
 import io
 import re
 import shlex
@@ -337,6 +338,26 @@ def test_readme_documents_every_command():
     from cc_notebook.cli import main
 
     assert [word for word in main.commands if not re.search(rf"jupyter cc {word}\b", README)] == []
+
+
+def options(command, name):
+    """Every option of a command and of those below it, with the command's name."""
+    for param in command.params:
+        yield from (
+            (name, word) for word in param.opts if word.startswith("--") and word not in ("--help", "--version")
+        )
+    for word, below in getattr(command, "commands", {}).items():
+        yield from options(below, f"{name} {word}")
+
+
+def test_readme_documents_every_option():
+    """Each option of the command line and each parameter of `Workflow.run` is named."""
+    from cc_notebook import Workflow
+    from cc_notebook.cli import main
+
+    assert [found for found in options(main, "cc") if not re.search(rf"{found[1]}\b", README)] == []
+    parameters = [word for word in inspect.signature(Workflow.run).parameters if word != "self"]
+    assert [word for word in parameters if not re.search(rf"`[^`\n]*\b{word}\b[^`\n]*`", README)] == []
 
 
 def test_readme_documents_every_kind_and_attribute():
