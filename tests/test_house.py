@@ -40,7 +40,7 @@ MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
 FLOORS = {
-    "inside": "report notebook warm gateway templates",  # each works alone, copied beside a job or into a user's folder
+    "inside": "report figure6 notebook warm gateway templates",  # each works alone, copied beside a job or a workflow
     "pure": "errors units fields model spec references yamltext graph growth loops expressions control adding state "
     "protocol template options labels freshness",
     "edges": "hosts transports queues payload journal store files",
