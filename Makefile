@@ -35,7 +35,8 @@ try: $(VENV)/installed
 	@PATH="$(abspath $(BIN)):$$PATH"; export PATH; \
 	jupyter cc run $(EXAMPLE)/workflow-example.yaml --new --picture '$(CURDIR)/$(PICTURE)' && \
 	if [ ! -t 1 ]; then COLUMNS=120 jupyter cc show last; fi
-	@echo "see more of it:  export CC_HOME=$(VENV)/cc-home; $(BIN)/jupyter cc logs last analyze"
+	@echo "see more of it:  export CC_HOME='$(abspath $(VENV))/cc-home'; $(BIN)/jupyter cc logs last analyze"
+	@echo "next: make lab (the tutorial in JupyterLab, and the page at /cc/ of the same server)"
 
 test: tools
 	@$(BIN)/python -m pytest tests $(ARGS)

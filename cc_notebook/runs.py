@@ -24,14 +24,17 @@ from cc_notebook.payload import attempt_of, serves
 from cc_notebook.state import FINAL, Event, JobStatus, RunState
 from cc_notebook.store import ID_TIME, Ask, Request, home, new_id, now, rename, write_new
 
+STARTING = 10.0  # seconds in which a new run needs no engine
+FOLDERS = ("requests", "stub", "stub/cloudmesh", "stub/cloudmesh/common")  # of a run, before its jobs have theirs
+
 
 def create(spec: RunSpec) -> "Run":
     """Write a new run, whole or not at all; no engine is started. Raises ResourceError if the store cannot take it."""
     folder = home() / "runs" / spec.run
     part = folder.with_name(f".{spec.run}")
     try:
-        for path in (part, part / "requests", part / "stub/cloudmesh/common"):
-            path.mkdir(mode=0o700, parents=True)
+        for path in (part, *(part / name for name in FOLDERS)):
+            path.mkdir(mode=0o700)
         write(part / "engine.log", "")
         for name, text in copied().items():
             write(part / name, text)
@@ -282,6 +285,8 @@ class Run:
             if space.f_bavail == 0 or (space.f_files and space.f_favail == 0):
                 return f"the disk of {self.folder} is full: free some space, the run goes on by itself"
         view = self.refresh()
+        if not view.seq and time.time() < self.folder.stat().st_ctime + STARTING:
+            return ""  # its engine is about to begin
         if not view.ended and not self.engine_alive():
             words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
             return f"no engine works on it: jupyter cc resume {self.id}" + f" (its last words: {words})" * bool(words)

@@ -191,7 +191,7 @@ def test_killed_client_leaves_old_or_new(folder, monkeypatch, every):
     write(folder, "w.yaml", f"workflow:\n  nodes:\n    a: {{exec: '{LEDGER}'}}\n    b: {{exec: 'true', after: a}}\n")
     command = [sys.executable, "-m", "cc_notebook.cli", "run", "w.yaml", "--new", "--detach"]
     environment = {**os.environ, "PYTHONPATH": str(KILLER), "CC_KILL_PROGRAM": "cc_notebook.cli"}
-    for point in range(1 + every // 3, 40, max(1, every // 3)):
+    for point in range(1 + every // 3, 75, max(1, every // 2)):
         subprocess.run(
             command, env={**environment, "CC_KILL_AT": str(point)}, capture_output=True, timeout=60, check=False
         )

@@ -124,7 +124,7 @@ def test_clear_failures(folder):
             exit={"script": "exit.ipynb"},
             kill={"script": "kill.ipynb"},
             cell={"script": "slow.ipynb", "cell_timeout": 1},
-            job={"script": "slow.ipynb", "timeout": 4},
+            job={"script": "slow.ipynb", "timeout": 8},
             early={"script": "early.ipynb"},
             kernel={"script": "slow.ipynb", "kernel": "nowhere"},
             broken={"script": "broken.ipynb"},
@@ -137,7 +137,7 @@ def test_clear_failures(folder):
     assert reasons["exit"] == "cell 2: DeadKernel: the kernel died (exit code 3)"
     assert reasons["kill"] == "cell 2: DeadKernel: the kernel was killed by signal 9, perhaps for want of memory"
     assert reasons["cell"] == "cell 2: CellTimeout: the cell took longer than cell_timeout allows"
-    assert reasons["job"] == "the time limit of 4 s was reached, in cell 2"
+    assert reasons["job"] == "the time limit of 8 s was reached, in cell 2"
     assert "not executed: 1 of 3 cells: one before" in reasons["early"]
     assert "there is no kernel 'nowhere' here but " in reasons["kernel"]
     assert "NotJSONError" in reasons["broken"]

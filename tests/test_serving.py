@@ -204,6 +204,7 @@ def test_c_is_for_a_container(service, folder):
         try:
             told = until(lambda: serving.running() or process.poll())
             assert told["pid"] == process.pid
+            until(lambda: listens(service.port))
             assert ask(told | {"url": f"http://127.0.0.2:{service.port}"}, "/cc/api/version").ok
         finally:
             process.terminate()

@@ -82,9 +82,9 @@ def lab(tmp_path_factory):
     found.process.wait(30)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def browser():
-    """The system's Chromium."""
+    """The system's Chromium; for one test only, since its loop would be in the way of others."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     need("chromium", found)
     sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright

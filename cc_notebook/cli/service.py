@@ -30,7 +30,7 @@ from cc_notebook.errors import InputError, ResourceError, clean
 def start(ctx: click.Context, container: bool, host: str | None, port: int, reload: bool, no_browser: bool) -> None:
     """Start the service: REST and the page, for you alone. Files below this folder can become workflows."""
     if not find_spec("jupyter_server"):
-        raise InputError("the service needs a Jupyter server: pip install 'cc-notebook[server]'")
+        raise InputError("the service needs a Jupyter server: pip install 'cc-notebook[server]'; in a clone: make lab")
     if (told := serving.running()) is not None:
         click.echo(f"it is running already: {told.get('url', 'it has just been started')}/cc/")
         return

@@ -39,6 +39,7 @@ LOOKS = {
     "skipped": Look("»", "dim", "#EEEEEE"),
 }
 SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)  # for pages
+WIDE = 100  # columns of a terminal that show scripts too
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
 WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready", "take": "done"}
 
@@ -93,7 +94,7 @@ def text(lines: Sequence[Row], width: int = 120) -> str:
     """The table as plain text."""
     out = StringIO()
     told = [Text(f"{row.name}: {row.reason}") for row in lines if row.reason]
-    Console(file=out, width=width, color_system=None, force_jupyter=False).print(_table(lines), *told, sep="\n")
+    Console(file=out, width=width, color_system=None, force_jupyter=False).print(_table(lines, width), *told, sep="\n")
     return out.getvalue()
 
 
@@ -113,18 +114,19 @@ def data(lines: Sequence[Row], form: str) -> str:
 
 def show(run: Run, file: TextIO | None = None, members: bool = False) -> None:
     """Print the table, the overall progress and what there is to know beside it."""
-    Console(file=file).print(_whole(run, members=members))
+    console = Console(file=file, force_jupyter=False)  # a notebook's theme may be dark
+    console.print(_whole(run, console.width, members=members))
 
 
 def watch_live(run: Run) -> None:
     """Keep a table in the terminal up to date until the run ends."""
     console = Console()
-    with Live(_whole(run, console.height), console=console, refresh_per_second=8, transient=True) as live:
+    with Live(_whole(run, *console.size), console=console, refresh_per_second=8, transient=True) as live:
         for _ in run.follow(0.1, every=1.0):  # for the times in it
             begun = time.monotonic()
-            live.update(_whole(run, console.height))
+            live.update(_whole(run, *console.size))
             time.sleep(9 * (time.monotonic() - begun))  # a large table is drawn less often: the jobs need the processor
-    console.print(_whole(run))
+    console.print(_whole(run, console.width))
 
 
 def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
@@ -141,7 +143,7 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
     print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
 
 
-def _whole(run: Run, height: int = 10**9, members: bool = False) -> Group:
+def _whole(run: Run, width: int, height: int = 10**9, members: bool = False) -> Group:
     view, lines = run.refresh(), rows(run, members)
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
     left = {"ready": "blocked"} if view.ended else {}  # what has not run by the end
@@ -149,7 +151,7 @@ def _whole(run: Run, height: int = 10**9, members: bool = False) -> Group:
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
     total = Text(f"{run.id}: {view.state} — {counts}{hidden}", LOOKS[view.state].style if view.state in LOOKS else "")
     told = [Text(clean(f"{LOOKS[row.state].symbol} {row.name}: {row.reason}")) for row in shown if row.reason]
-    parts: list[RenderableType] = [_table(shown), *told, _bar(view), total]
+    parts: list[RenderableType] = [_table(shown, width), *told, _bar(view), total]
     parts += [Text(clean(line)) for line in (view.reason, run.note()) if line]
     return Group(*parts)
 
@@ -167,20 +169,19 @@ def _bar(view: RunState) -> Table:
     return grid
 
 
-def _table(lines: Sequence[Row]) -> Table:
+def _table(lines: Sequence[Row], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("ID", "Name", "Status", "Host", "Progress", "Time", "Script"):
-        right, cut = column in ("ID", "Time"), column == "Script"  # of long names the rest stands on the next line
-        table.add_column(
-            column, justify="right" if right else "left", no_wrap=True, overflow="ellipsis" if cut else "fold"
-        )
+    columns = ("ID", "Name", "Status", "Host", "Progress", "Time", *(["Script"] if width >= WIDE else []))
+    for column in columns:  # of long names the rest stands on the next line: who reads one may have to type it
+        side: Any = "right" if column in ("ID", "Time") else "left"
+        table.add_column(column, justify=side, no_wrap=column != "Name", overflow="fold")
     for row in lines:
         state = Text(f"{LOOKS[row.state].symbol} {row.state}", LOOKS[row.state].style)
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
             ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%", row.step.replace("/", " of ")
         )
-        cells = [Text(clean(part)) for part in (row.elapsed, row.script)]
+        cells = [Text(row.elapsed), Text(clean(row.script))][: len(columns) - 5]
         table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
     return table
 

@@ -103,7 +103,8 @@ export async function runPage(id, view) {
     if (state.textContent !== mark(seen.state).textContent) state.replaceChildren(mark(seen.state, "badge"));
     counts.replaceChildren(...shares((name) => seen.counts[name]));
     counts.lastChild.prepend(make("strong", {}, `${Math.round(all.sum / (all.many || 1))}% of ${all.many} jobs`));
-    note.textContent = seen.live ? [store.head.reason, store.head.note].filter(Boolean).join("; ") : "";
+    const why = over(store.state) && store.head.reason && `${store.state}: ${store.head.reason}`;
+    note.textContent = seen.live ? [why, store.head.note].filter(Boolean).join("; ") : "";
     if (!panels.Jobs.hidden) jobs.draw(rows(seen));
     if (!panels.Timeline.hidden) timeline.draw(store.nodes, store.edges, seen);
     if (!panels.Results.hidden) results.draw();

@@ -13,7 +13,10 @@ export const doing = (work) => async (event) => {
   const own = event?.currentTarget instanceof HTMLButtonElement ? event.currentTarget : {};
   own.disabled = true;
   try { return await work(event); }
-  catch (trouble) { return say(trouble.message, "wrong", trouble.hint); }
+  catch (trouble) {
+    const told = (trouble.problems || []).map(({ line, column, message }) => `${line}:${column}: ${message}`).join("; ");
+    return say(told || trouble.message, "wrong", trouble.hint);
+  }
   finally { own.disabled = false; }
 };
 // Work that is done now and again: soon if it says that much is going on, and not while nobody looks.
