@@ -32,7 +32,8 @@ def _found(spec: model.RunSpec) -> tuple[str, bytes]:
     for name, job in {hosts.name_of(job): job for job in spec.workflow.jobs.values() if job.kind != "local"}.items():
         try:
             line = hosts.way(spec, job, None)
-            best = max(best, gather(line, hosts.settings(spec, job).workdir, spec.run), key=lambda told: len(told[1]))
+            workdir = hosts.settings(spec.workflow, job).workdir
+            best = max(best, gather(line, workdir, spec.run), key=lambda told: len(told[1]))
         except UnavailableError as error:
             troubles.append(f"{name} cannot be reached: {error}")
     if not best[0]:

@@ -24,7 +24,7 @@ from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
 from cc_notebook.journal import Journal, Reader
-from cc_notebook.launching import before, glob, prepare, scheduler
+from cc_notebook.launching import glob, prepare, scheduler
 from cc_notebook.model import Job
 from cc_notebook.process import lock
 from cc_notebook.reuse import Earlier
@@ -94,9 +94,11 @@ class Engine:
 
     def _emit(self, event: Event) -> None:
         """The one place where this run's state changes."""
-        event = replace(event, seq=self.state.seq + 1, at=now())
+        event, known = replace(event, seq=self.state.seq + 1, at=now()), len(self.jobs)
         self.state.feed(event)
         self.journal.add(event)
+        if event.type == "grow":
+            self.plan.grow(event.job, list(islice(self.jobs, known, None)))
         if event.job and event.type != "mark":
             state = self.state.jobs[event.job].state
             if state in ALIVE and not self.jobs[event.job].group:
@@ -290,7 +292,7 @@ class Engine:
             self._emit(Event("done", job=name, attempt=number, ending="exit", code=0))
             return ""
         try:
-            launch = self._prepare(name, number)
+            launch = prepare(self.spec, self.state, name, number)
             outputs, why = self._unchanged(name, launch) if self.spec.reuse and number == 1 else (None, "")
             short = "" if outputs is not None else self._host(host).reserve(launch.attempt)
         except ResourceError:
@@ -319,20 +321,14 @@ class Engine:
         flow, decided = self.state.flow, bool(self.state.flow.members.get(name))
         items = [] if decided else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
         self.plan.remove(name)
-        known = len(self.jobs)
         self._emit(Event("grow", job=name, items=tuple(dict(item) for item in items)))
-        self.plan.grow(name, list(islice(self.jobs, known, None)))
         self.plan.closing += [name] if not self.plan.open[name] else []
         return ""
 
     def _close(self, name: str) -> None:
         """Every member of a group has ended: it ends, or goes on with one more iteration."""
         if self.state.jobs[name].state == "running":
-            event = loops.ending(self.state.flow, self.state.jobs, name)
-            known = len(self.jobs)
-            self._emit(event)
-            if event.type == "grow":
-                self.plan.grow(name, list(islice(self.jobs, known, None)))
+            self._emit(loops.ending(self.state.flow, self.state.jobs, name))
 
     def _unchanged(self, name: str, launch: Launch) -> tuple[dict[str, object] | None, str]:
         """Outputs of an earlier run if nothing has changed since, or None; and the reason."""
@@ -343,9 +339,6 @@ class Engine:
                 if not same and jobs[one].ending != "reused":
                     return None, f"'{one}' ran again"
         return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
-
-    def _prepare(self, name: str, number: int) -> Launch:
-        return prepare(self.spec, self.jobs[name], number, *before(self.state, name))
 
     def _start(self) -> None:
         for name, launch in list(self._to_start.items()):
@@ -361,7 +354,7 @@ class Engine:
                 continue
             with suppress(InputError):  # the script is gone: what is on the machine decides
                 if status.state == "submitted":
-                    self._to_start[name] = self._prepare(name, status.attempt)
+                    self._to_start[name] = prepare(self.spec, self.state, name, status.attempt)
                     continue
             self._host(status.host).watch([self._attempt(name)])
         if self.state.cancelled:

@@ -22,15 +22,9 @@ SUFFIXES = (".sh", ".py", ".ipynb")
 Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 
-def prepare(
-    spec: RunSpec,
-    job: Job,
-    number: int,
-    scope: Scope,
-    outputs: Mapping[str, Mapping[str, object]],
-    before: Sequence[str] = (),
-) -> Launch:
-    """The n-th attempt of a job that comes after `before`. Raises InputError for a missing script, value or file."""
+def prepare(spec: RunSpec, state: RunState, name: str, number: int) -> Launch:
+    """The n-th attempt of a job. Raises InputError for a missing script, value or file."""
+    job, (scope, outputs, before) = state.flow.jobs[name], _before(state, name)
     local, folder = job.kind == "local", spec.folder
     try:
         shebang, digest = _script(os.path.join(folder, job.script)) if job.script else ("", _digest(job.exec or ""))
@@ -45,7 +39,7 @@ def prepare(
         run=spec.run,
         folder=folder if local else "",
         results=hosts.results(spec) if local else "",
-        python=spec.python if local else hosts.settings(spec, job).python,
+        python=spec.python if local else hosts.settings(spec.workflow, job).python,
         shebang=shebang,
         venv_is_folder=venv_is_folder,
         values=payload.values_of(job, scope, outputs),
@@ -62,12 +56,12 @@ def prepare(
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
     facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job, scope.item)}
-    facts["jobs before"] = [name.strip() for name in before]
+    facts["jobs before"] = [told.strip() for told in before]
     return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, facts)
 
 
-def before(state: RunState, name: str) -> tuple[Scope, dict[str, Mapping[str, object]], list[str]]:
-    """What `prepare` is told of the jobs before one: its scope, their outputs, and how they ended."""
+def _before(state: RunState, name: str) -> tuple[Scope, dict[str, Mapping[str, object]], list[str]]:
+    """What is to know of the jobs before one: its scope, their outputs, and how they ended."""
     flow, known = state.flow, loops.Outputs(state.flow, state.jobs, name)
     scope = flow.scope(name)
     outputs = {other: known[other] for other in references.named(flow.jobs[name]) if known.get(other)}

@@ -161,7 +161,7 @@ def _params(flow: Flow, name: str, values: Mapping[str, Any]) -> Item:
     for key in given:
         nearest(key, known, f"job '{name}': its workflow has no param")
     own = {key: value for key, value in flow.scope(name).item.items() if key in known}
-    return own | {key: _rendered(name, value, values) for key, value in given.items()}
+    return own | {key: rendered(name, value, values) for key, value in given.items()}
 
 
 def _list(
@@ -169,16 +169,17 @@ def _list(
 ) -> Sequence[Any]:
     """One list of a foreach: as written, a param, an output, or the files that a pattern finds."""
     if isinstance(value, list):
-        return [_rendered(name, one, values) for one in value]
+        return [rendered(name, one, values) for one in value]
     if any(letter in value for letter in "*?[") and not list(template.names(value)):
         return glob(value)
-    found = _rendered(name, value, values)
+    found = rendered(name, value, values)
     if not isinstance(found, list):
         raise InputError(f"job '{name}': foreach {key} needs a list, not {found!r}")
     return found
 
 
-def _rendered(name: str, value: Any, values: Mapping[str, Any]) -> Any:
+def rendered(name: str, value: Any, values: Mapping[str, Any]) -> Any:
+    """A value of a job with its braces filled in. Raises InputError for a name that stands for nothing."""
     try:
         return template.render(value, values)
     except template.UnknownName as error:

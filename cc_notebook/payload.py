@@ -9,6 +9,7 @@ from cc_notebook import template
 from cc_notebook.errors import InputError
 from cc_notebook.growth import Scope
 from cc_notebook.hosts.base import Attempt, job_folder, shown_name
+from cc_notebook.loops import rendered
 from cc_notebook.model import Job
 
 MAX_TEXT = 130_000  # bytes of one argument or variable; Linux starts no program with more
@@ -43,7 +44,7 @@ def values_of(job: Job, scope: Scope, outputs: Mapping[str, Mapping[str, object]
     attributes = {key: value for key, value in job.model_dump().items() if value is not None} | (job.model_extra or {})
     around = {**scope.params, **scope.item}
     given = {**outputs, **around, "params": around}
-    own = {key: rendered(job, value, given) for key, value in job.params.items()}
+    own = {key: rendered(job.name, value, given) for key, value in job.params.items()}
     both = {**around, **own}
     return {**attributes, **outputs, **both, "params": both}
 
@@ -139,12 +140,4 @@ def _text(job: Job, value: object, around: Surroundings) -> str:
 
 
 def _value(job: Job, value: object, around: Surroundings) -> object:
-    return rendered(job, value, around.values)
-
-
-def rendered(job: Job, value: object, values: Mapping[str, object]) -> object:
-    """A value with its braces filled in. Raises InputError for a name that stands for nothing."""
-    try:
-        return template.render(value, values)
-    except template.UnknownName as error:
-        raise InputError(f"job '{job.name}': {{{error.args[0]}}} has no value (in {value!r})") from None
+    return rendered(job.name, value, around.values)

@@ -34,7 +34,7 @@ def supported(flow: model.Workflow) -> model.Workflow:
                 f"job '{job.name}': kind {job.kind} is not part of this version; it has {', '.join(KINDS)}"
             )
         if job.kind != "local":
-            host = _settings(flow, job)
+            host = settings(flow, job)
             line(job.host, job.user, host)
             part("queues", host.queue)
         if why := missing(flow, job):
@@ -48,16 +48,12 @@ def missing(flow: model.Workflow, job: model.Job) -> str:
     """What a job wants and its machine has not, as far as that is known before anything starts."""
     from cc_notebook.hosts.slots import here, lacks
 
-    host = _settings(flow, job)
+    host = settings(flow, job)
     return lacks(job.resources, here(host, job.resources) if job.kind == "local" else host)
 
 
-def settings(spec: model.RunSpec, job: model.Job) -> model.Host:
+def settings(flow: model.Workflow, job: model.Job) -> model.Host:
     """What the workflow's `hosts:` says about a job's host, `local` about this computer; an alias needs nothing."""
-    return _settings(spec.workflow, job)
-
-
-def _settings(flow: model.Workflow, job: model.Job) -> model.Host:
     host = flow.hosts.get("local" if job.kind == "local" else job.host, model.Host())
     return host.model_copy(update={"transport": "wsl"}) if job.kind == "wsl" else host
 
@@ -73,7 +69,7 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job, address: str | None 
     from cc_notebook.hosts.remote import RemoteHost
     from cc_notebook.hosts.slots import Slots
 
-    most, host = spec.max_parallel or spec.workflow.max_parallel, settings(spec, job)
+    most, host = spec.max_parallel or spec.workflow.max_parallel, settings(spec.workflow, job)
     if job.kind == "local":
         env = {key: value for key, value in os.environ.items() if key not in ("CC_ATTEMPT", "CC_HOLD")}
         places = Slots(folder.parent.parent / "slots", most or host.max_parallel or os.cpu_count() or 1, host)
@@ -86,7 +82,7 @@ def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":
     """The line to a job's host, at the `address` that its `before` told; None: that has not been run."""
     from cc_notebook.hosts.gate import Gate
 
-    host = settings(spec, job)
+    host = settings(spec.workflow, job)
 
     def made(told: str) -> "Transport":
         return line(job.host, job.user, host.model_copy(update={"address": told or host.address}))
@@ -96,7 +92,7 @@ def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":
 
 def has_way(spec: model.RunSpec, job: model.Job) -> bool:
     """True if commands of the user's open or close the way to a job's host."""
-    return bool(settings(spec, job).before or settings(spec, job).after)
+    return bool(settings(spec.workflow, job).before or settings(spec.workflow, job).after)
 
 
 def close(spec: model.RunSpec, job: model.Job, address: str) -> str:
@@ -104,7 +100,7 @@ def close(spec: model.RunSpec, job: model.Job, address: str) -> str:
     from cc_notebook.hosts.gate import command
 
     try:
-        command("after", settings(spec, job).after, spec.folder, address)
+        command("after", settings(spec.workflow, job).after, spec.folder, address)
     except UnavailableError as error:
         return str(error)
     return ""
@@ -123,5 +119,5 @@ def read_log(
     from cc_notebook.hosts import travel
     from cc_notebook.hosts.transport import there
 
-    path = f"{there(f'{settings(spec, job).workdir}/{spec.run}')}/{shlex.quote(str(folder))}/log"
+    path = f"{there(f'{settings(spec.workflow, job).workdir}/{spec.run}')}/{shlex.quote(str(folder))}/log"
     return travel.read(way(spec, job, known.get(name_of(job), Reach()).way or ""), path, start, limit)

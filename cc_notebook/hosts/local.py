@@ -24,7 +24,6 @@ GRACE = 5.0  # seconds between TERM and KILL
 LAUNCHES = 3  # how often a wrapper may end without a claim
 DISK_FULL = 75  # the exit code of one that had no room for it
 
-Env = Mapping[str, str]
 Left = Mapping[str, procs.Living]  # token → living processes
 
 

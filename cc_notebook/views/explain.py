@@ -38,7 +38,7 @@ def job(run: Run, name: str) -> str:
     own = [event for event in run.events() if event.job == name or name in event.jobs]
     lines += [f"  {event.at[:19]}Z  event {event.seq}: {sentence(event)}" for event in own if event.type != "progress"]
     if (log := run.log_path(name)) and spec.kind != "local":
-        there = f"{hosts.settings(run.spec, spec).workdir}/{run.id}/{log.parent.relative_to(run.folder)}"
+        there = f"{hosts.settings(run.spec.workflow, spec).workdir}/{run.id}/{log.parent.relative_to(run.folder)}"
         lines.append(f"proof: {there} on {status['host']}")
     elif log and log.parent.exists():
         lines.append(f"proof: {log.parent}")
