@@ -16,7 +16,7 @@ from test_service import PAGES, Server
 @pytest.fixture(params=["", "/user/alice"], scope="module")
 def server(request, tmp_path_factory):
     """A server at the root, and one as a Hub starts it."""
-    found = Server(tmp_path_factory.mktemp("server"), request.param)
+    found = Server(tmp_path_factory.mktemp("server"), below=request.param)
     yield found
     found.kill()
 

@@ -32,6 +32,7 @@ from tornado.httpclient import HTTPClientError
 from cc_notebook import Workflow
 from cc_notebook.client import RESTWorkflow
 from cc_notebook.errors import InputError, UnavailableError
+from cc_notebook.hosts.base import shown_name
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -657,6 +658,18 @@ def test_a_run_from_its_start_to_its_removal(server):
     until(lambda: server("GET", job).json()["attempt"] == 2 and server("GET", f"runs/{run}").json()["state"] == "done")
     server("DELETE", f"runs/{run}", 204)
     server("GET", f"runs/{run}", 404)
+
+
+def test_the_notebook_of_a_sub_workflow_s_job_is_downloaded(server):
+    """Its name has a slash, so its file is called as `files` lists it, and the same address gives it."""
+    (server.root / "inner.yaml").write_text("workflow: {nodes: {n: {exec: 'true'}}}")
+    (server.root / "outer.yaml").write_text("workflow: {nodes: {sub: {workflow: inner.yaml}}}")
+    server("POST", "workflows", 201, json={"path": "outer.yaml"})
+    run = server("POST", "runs?wait=30", 200, json={"workflow": "outer"}).json()["run"]
+    job = f"runs/{run}/jobs/sub%2Fn"
+    (server.root / "outer-runs" / run / f"{shown_name('sub/n')}.ipynb").write_text("{}")
+    assert any(file["name"].endswith(".ipynb") for file in server("GET", f"{job}/files", 200).json()["files"])
+    assert server("GET", f"{job}/notebook", 200).content == b"{}"
 
 
 def test_a_run_is_packed(server):

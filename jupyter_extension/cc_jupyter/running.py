@@ -125,7 +125,7 @@ def explanation(run: str, job: str) -> Any:
 
 def notebook(run: str, job: str) -> Reply:
     """Download the executed notebook of a job."""
-    path = Path(hosts.results(run_of(run).spec), f"{job.replace('/', '_')}.ipynb")
+    path = Path(hosts.results(run_of(run).spec), f"{shown_name(job)}.ipynb")
     if not path.is_file():
         raise NotFoundError(f"job '{job}' has no executed notebook", job)
     return Reply(path.read_bytes(), media="application/x-ipynb+json", headers=attachment(path.name))
