@@ -224,7 +224,7 @@ class Run:
             return self
         if self.refresh().paused:
             return self._ask("resume")
-        start_engine(self)
+        process.start(self.folder)
         return self
 
     def retry(self, *jobs: str) -> Self:
@@ -304,7 +304,7 @@ class Run:
         asked = Request(type=kind, jobs=tuple(jobs), state=new_state, text=text)
         write_new(self.folder / "requests" / f"{request}.json", asked.model_dump_json())
         if not process.ring(self.folder, b"!"):
-            start_engine(self)
+            process.start(self.folder)
         self._answer(request)
         return self
 
@@ -327,8 +327,3 @@ class Run:
             if name in plan().blocked:
                 shown["reason"] = f"blocked by '{plan().root_cause(name)}'"
         return shown
-
-
-def start_engine(run: Run) -> None:
-    """Start the run's engine as a process of its own that outlives this one; harmless if there is one."""
-    process.start(run.folder)

@@ -349,8 +349,7 @@ class Workflow:
                 created=store.now(),
             )
         )
-        runs.start_engine(run)
-        return run
+        return run.resume()
 
     def attach(self, run: str) -> Run:
         """Take up a run that this computer does not know, from its hosts, and go on with it; see attach."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import write
 
-from cc_notebook import Workflow, runs
+from cc_notebook import Workflow, process, runs
 from cc_notebook.journal import Reader
 from cc_notebook.state import RunState
 
@@ -46,7 +46,7 @@ def engine(run, kill_at="", half=""):
 
 def new_run(folder, monkeypatch):
     """A run that no engine has seen yet."""
-    monkeypatch.setattr(runs, "start_engine", lambda run: None)
+    monkeypatch.setattr(process, "start", lambda folder: None)
     for name in ("ledger", "tried"):
         (folder / name).unlink(missing_ok=True)
     return flow_of(folder).run(max_parallel=2, new=True)
@@ -150,7 +150,7 @@ def test_killed_anywhere_while_the_run_grows(folder, monkeypatch, every):
 
 def test_running_job_is_untouched_by_the_death_of_its_engine(folder, monkeypatch):
     """The engine dies while a job runs; the job goes on, and the next engine takes it over, once."""
-    monkeypatch.setattr(runs, "start_engine", lambda run: None)
+    monkeypatch.setattr(process, "start", lambda folder: None)
     flow = Workflow(name="w")
     flow.add_job("slow", exec=f"{LEDGER}; sleep 1.5; echo '# cloudmesh progress=100 answer=42'")
     run = flow.run()
@@ -169,7 +169,7 @@ def test_running_job_is_untouched_by_the_death_of_its_engine(folder, monkeypatch
 
 def test_request_survives_the_death_of_the_engine(folder, monkeypatch):
     """A request that was accepted is carried out by the next engine, and only once."""
-    monkeypatch.setattr(runs, "start_engine", lambda run: None)
+    monkeypatch.setattr(process, "start", lambda folder: None)
     monkeypatch.setattr(runs.Run, "_answer", lambda self, request: None)
     flow = Workflow(name="w")
     flow.add_job("a", exec=LEDGER)

@@ -27,29 +27,23 @@ def name_of(job: model.Job) -> str:
 
 def supported(flow: model.Workflow) -> model.Workflow:
     """The workflow with the user's own hosts. Raises InputError, before anything starts, for a job that cannot run."""
+    from cc_notebook.hosts.slots import here, lacks
+
     flow = flow.model_copy(update={"hosts": {**user_hosts(store.home()), **flow.hosts}})
     for job in flow.jobs.values():
         if job.kind not in KINDS:
             raise InputError(
                 f"job '{job.name}': kind {job.kind} is not part of this version; it has {', '.join(KINDS)}"
             )
+        host = settings(flow, job)
         if job.kind != "local":
-            host = settings(flow, job)
             line(job.host, job.user, host)
             part("queues", host.queue)
-        if why := missing(flow, job):
+        if why := lacks(job.resources, here(host, job.resources) if job.kind == "local" else host):
             raise InputError(f"job '{job.name}' can never start: {why}")
     for sub in flow.subs.values():
         supported(sub.model_copy(update={"hosts": {**sub.hosts, **flow.hosts}}))
     return flow
-
-
-def missing(flow: model.Workflow, job: model.Job) -> str:
-    """What a job wants and its machine has not, as far as that is known before anything starts."""
-    from cc_notebook.hosts.slots import here, lacks
-
-    host = settings(flow, job)
-    return lacks(job.resources, here(host, job.resources) if job.kind == "local" else host)
 
 
 def settings(flow: model.Workflow, job: model.Job) -> model.Host:

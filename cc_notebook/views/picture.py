@@ -53,10 +53,10 @@ def write(flow: Workflow, run: RunState, path: Path) -> None:
     put(path, svg(flow, run).encode() if path.suffix == ".svg" else _drawn(dot(flow, run), path.suffix))
 
 
-def svg(flow: Workflow, run: RunState, cache: Path | None = None) -> str:
-    """The graph with the state of each job as SVG text. Its layout is made once and kept in `cache` or the store."""
+def svg(flow: Workflow, run: RunState) -> str:
+    """The graph with the state of each job as SVG text. Its layout is made once and kept in the store."""
     told, seen = faces(flow, run), looks(run)
-    first, nodes = layout(flow, list(told.values()), cache)
+    first, nodes = layout(flow, list(told.values()))
     pieces = [first]
     for name, inner, rest in nodes:
         text, color = told[name]
@@ -70,9 +70,7 @@ def svg(flow: Workflow, run: RunState, cache: Path | None = None) -> str:
     return "".join(pieces)
 
 
-def layout(
-    flow: Workflow, told: Sequence[tuple[str, str]], cache: Path | None = None
-) -> tuple[str, list[tuple[str, str, str]]]:
+def layout(flow: Workflow, told: Sequence[tuple[str, str]]) -> tuple[str, list[tuple[str, str, str]]]:
     """Where everything lies, as SVG: what is before the first job; then each job's name, its elements, what follows."""
     widest = _widest(flow.model_dump_json())
     rooms = [
@@ -80,7 +78,7 @@ def layout(
         for job, face, most in zip(flow.jobs.values(), told, widest, strict=True)
     ]
     plan = _graph("", _statements(flow, {name: f"n{number}" for number, name in enumerate(flow.jobs)}, rooms))
-    first, *nodes = _laid_out(plan, cache or store.home() / "pictures").split("<title>n")
+    first, *nodes = _laid_out(plan).split("<title>n")
     names, pieces = list(flow.jobs), [_PARTS.split(node, 2) for node in nodes]
     return first, [(names[int(number)], inner, rest) for number, inner, rest in pieces]
 
@@ -177,8 +175,9 @@ def _room(lines: Sequence[str], widest: Sequence[str]) -> str:
     return "\n".join(most or "0" if len(line) <= len(most) else "0" * (len(line) // 8 * 8 + 8) for line, most in pairs)
 
 
-def _laid_out(plan: str, cache: Path) -> str:
+def _laid_out(plan: str) -> str:
     """A graph as SVG, from the folder of layouts if it is there."""
+    cache = store.home() / "pictures"
     kept = cache / f"{hashlib.sha256(plan.encode()).hexdigest()[:32]}.svg"
     with suppress(OSError):
         return kept.read_text(encoding="utf-8")

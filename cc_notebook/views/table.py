@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 from rich.console import Console, Group, RenderableType
@@ -112,9 +112,9 @@ def data(lines: Sequence[Row], form: str) -> str:
     return out.getvalue()
 
 
-def show(run: Run, file: TextIO | None = None, members: bool = False) -> None:
+def show(run: Run, members: bool = False) -> None:
     """Print the table, the overall progress and what there is to know beside it."""
-    console = Console(file=file, force_jupyter=False)  # a notebook's theme may be dark
+    console = Console(force_jupyter=False)  # a notebook's theme may be dark
     console.print(_whole(run, console.width, members=members))
 
 
@@ -129,7 +129,7 @@ def watch_live(run: Run) -> None:
     console.print(_whole(run, console.width))
 
 
-def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
+def watch_lines(run: Run, seen: int = 0) -> None:
     """Print one line for each change of a job's state after event `seen`, in their order, until the run ends."""
     reader = run.reader()
     for _ in run.follow():
@@ -138,9 +138,9 @@ def watch_lines(run: Run, seen: int = 0, file: TextIO | None = None) -> None:
                 reason = f": {clean(event.reason)}" if event.reason else ""
                 state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
                 for name in event.jobs or (event.job,):
-                    print(f"{moment} {LOOKS[state].symbol} {clean(name)} {state}{reason}", file=file, flush=True)
+                    print(f"{moment} {LOOKS[state].symbol} {clean(name)} {state}{reason}", flush=True)
     told = run.refresh().reason or run.note()
-    print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), file=file, flush=True)
+    print(f"run {run.id} {run.state}" + (f": {clean(told)}" if told else ""), flush=True)
 
 
 def _whole(run: Run, width: int, height: int = 10**9, members: bool = False) -> Group:

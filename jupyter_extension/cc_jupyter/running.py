@@ -255,7 +255,7 @@ def _once(key: str, asked: str, name: str, begin: Callable[[str], Run]) -> tuple
         run = Run(store.home() / "runs" / kept["run"])
         if (run.folder / "run.json").exists():
             if not run.refresh().seq:
-                runs.start_engine(run)  # we were killed between the two
+                run.resume()  # we were killed between the two
             return run, False
         if kept.get("begun"):
             raise Refusal(409, f"the run {run.id} of this Idempotency-Key was removed", "send a new one")
