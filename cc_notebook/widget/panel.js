@@ -1,20 +1,14 @@
 // The browser's part of the widget: title, buttons, progress and details. Everything that comes from data is set as text.
 // A button asks the Jupyter server where its extension knows the run, else the kernel, which answers when it is free.
 
-const make = (tag, name, ...parts) => {
-  const found = document.createElement(tag);
-  found.className = name;
+const make = (tag, className, props = {}, ...parts) => {
+  const found = Object.assign(document.createElement(tag), { className, ...props });
   found.append(...parts);
   return found;
 };
 
-const settings = () => {
-  try {
-    return JSON.parse(document.getElementById("jupyter-config-data").textContent);
-  } catch {
-    return {}; // no JupyterLab or Notebook: the kernel is all there is
-  }
-};
+// Of JupyterLab or Notebook; elsewhere the kernel is all there is.
+const settings = () => JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
 
 const theme = () => {
   const told = document.body.dataset.jpThemeLight;
@@ -71,46 +65,36 @@ class Panel {
     this.open = ""; // "", "run" or "edit": which page is shown below the graph
     this.title = make("span", "cc-title");
     this.state = make("span", "cc-state");
-    this.runs = make("select", "cc-runs");
-    this.runs.title = "The run that is shown";
-    this.runs.onchange = () => this.tell({ pick: this.runs.value });
-    this.buttons = BUTTONS.map(([verb, sign, text, usable]) => {
-      const button = make("button", `cc-button cc-${verb}`);
-      button.onclick = () => this.act(verb);
-      return { button, sign, text, usable };
-    });
-    this.more = this.page("run", "Details");
-    this.edit = this.page("edit", "Edit");
-    this.back = make("button", "cc-button cc-back");
-    this.back.onclick = () => this.tell({ back: true });
-    this.fit = make("button", "cc-button cc-fit", "⤢");
-    this.fit.title = "Show the whole graph (zoom with Ctrl and the wheel)";
-    this.fit.onclick = () => this.adapt();
-    this.bar = make("div", "cc-bar");
-    this.bar.setAttribute("role", "progressbar");
+    const pick = () => this.tell({ pick: this.runs.value });
+    this.runs = make("select", "cc-runs", { title: "The run that is shown", onchange: pick });
+    this.buttons = BUTTONS.map(([verb, sign, text, usable]) =>
+      ({ button: make("button", `cc-button cc-${verb}`, { onclick: () => this.act(verb) }), sign, text, usable }));
+    this.more = this.page("run", "Details", "Table, log, timeline and events of this run");
+    this.edit = this.page("edit", "Edit", "Change jobs, dependencies and YAML");
+    this.back = make("button", "cc-button cc-back", { onclick: () => this.tell({ back: true }) });
+    const title = "Show the whole graph (zoom with Ctrl and the wheel)";
+    const fit = make("button", "cc-button cc-fit", { title, onclick: () => this.adapt() }, "⤢");
     this.fill = make("div", "cc-fill");
-    this.bar.append(this.fill);
+    this.bar = make("div", "cc-bar", { role: "progressbar" }, this.fill);
     this.counts = make("span", "cc-counts");
     this.percent = make("span", "cc-percent");
-    this.line = make("div", "cc-line");
-    this.line.setAttribute("role", "status");
-    const keys = make("span", "cc-keys", ...this.buttons.map((one) => one.button));
-    const right = make("span", "cc-keys cc-right", this.back, this.fit, this.more, this.edit);
-    this.top = make("div", "cc-top cc-live", make("div", "cc-row", this.title, this.state, this.runs, keys, right));
-    this.top.append(make("div", "cc-row", this.bar, this.percent, this.counts), this.line);
+    this.line = make("div", "cc-line", { role: "status" });
+    const keys = make("span", "cc-keys", {}, ...this.buttons.map((one) => one.button));
+    const right = make("span", "cc-keys cc-right", {}, this.back, fit, this.more, this.edit);
+    this.top = make("div", "cc-top cc-live", {}, make("div", "cc-row", {}, this.title, this.state, this.runs, keys, right),
+      make("div", "cc-row", {}, this.bar, this.percent, this.counts), this.line);
     this.text = make("pre", "cc-text");
-    this.frame = make("iframe", "cc-frame");
-    this.frame.title = "The run's page";
-    this.below = make("div", "cc-below", this.text, this.frame);
+    this.frame = make("iframe", "cc-frame", { title: "The run's page" });
+    this.below = make("div", "cc-below", {}, this.text, this.frame);
     el.classList.add("cc-panel");
     el.append(this.top, this.below);
-    this.look = new MutationObserver(() => this.themed());
-    this.look.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+    const look = new MutationObserver(() => this.themed());
+    look.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
     this.changed = () => this.show();
     model.on("change:told", this.changed);
-    this.stop = (event) => event.ctrlKey || event.metaKey || event.stopPropagation(); // the wheel scrolls the notebook
     this.sized = new ResizeObserver(() => this.adapt());
     this.grown = new MutationObserver(() => this.adapt());
+    this.observers = [look, this.sized, this.grown];
     const wait = (times) => (el.parentElement?.querySelector(".cc-graph") || !times
       ? this.attached(el.parentElement) : requestAnimationFrame(() => wait(times - 1)));
     wait(200);
@@ -118,14 +102,12 @@ class Panel {
     this.themed();
   }
 
-  page(kind, text) {
-    const button = make("button", `cc-button cc-page cc-page-${kind}`, text);
-    button.title = kind === "run" ? "Table, log, timeline and events of this run" : "Change jobs, dependencies and YAML";
-    button.onclick = () => {
+  page(kind, text, title) {
+    const onclick = () => {
       this.open = this.open === kind ? "" : kind;
       this.frames();
     };
-    return button;
+    return make("button", `cc-button cc-page cc-page-${kind}`, { title, onclick }, text);
   }
 
   // The graphs as their library knows them: it keeps its object at its element.
@@ -152,7 +134,8 @@ class Panel {
   attached(parent) {
     this.graph = parent?.querySelector(".cc-graph");
     if (!this.graph) return;
-    parent.addEventListener("wheel", this.stop, { capture: true, passive: true });
+    const stop = (event) => event.ctrlKey || event.metaKey || event.stopPropagation(); // the wheel scrolls the notebook
+    parent.addEventListener("wheel", stop, { capture: true, passive: true });
     this.graph.addEventListener("pointerenter", () => this.graphs().forEach((cy) => cy.resize())); // it may have moved
     this.sized.observe(this.graph);
     this.grown.observe(this.graph, { childList: true, subtree: true });
@@ -215,10 +198,10 @@ class Panel {
     this.back.textContent = `‹ ${told.opened ?? ""}`;
     this.back.hidden = !told.opened;
     this.fill.style.width = `${told.progress ?? 0}%`;
-    this.bar.setAttribute("aria-valuenow", told.progress ?? 0);
+    this.bar.ariaValueNow = told.progress ?? 0;
     this.bar.dataset.state = told.state ?? "";
     this.percent.textContent = told.run ? `${Math.round(told.progress)} %` : "";
-    const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", `${symbol} ${number} ${state}`));
+    const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`));
     this.counts.replaceChildren(...chips);
     this.say(told.message ?? "");
     if (told.selected && told.selected !== this.chosen && this.http) this.open = "run";
@@ -232,13 +215,12 @@ class Panel {
   }
 
   frames() {
-    const { run, selected, text } = this.told;
-    const file = this.file;
+    const { told: { run, selected, text }, file } = this;
     this.more.hidden = !(this.http && run);
     this.edit.hidden = !file;
     const kind = this.http && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
-    this.more.setAttribute("aria-pressed", kind === "run");
-    this.edit.setAttribute("aria-pressed", kind === "edit");
+    this.more.ariaPressed = kind === "run";
+    this.edit.ariaPressed = kind === "edit";
     const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
     const words = `theme=${this.theme ?? theme()}&beside`;
     const job = kind === "run" && selected ? `#${encodeURIComponent(selected)}` : "";
@@ -250,8 +232,7 @@ class Panel {
   }
 
   async act(verb) {
-    const { run, resumes } = this.told;
-    const file = this.file;
+    const { told: { run, resumes }, file } = this;
     const again = verb === "run" && !resumes;
     const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
     const answer = this.http && (again ? file : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
@@ -266,12 +247,9 @@ class Panel {
   }
 
   close() {
-    this.look.disconnect();
-    this.sized.disconnect();
-    this.grown.disconnect();
+    this.observers.forEach((one) => one.disconnect());
     clearTimeout(this.later);
     this.model.off("change:told", this.changed);
-    this.top.closest(".cc-view")?.removeEventListener("wheel", this.stop, { capture: true });
   }
 }
 

@@ -1,7 +1,7 @@
 // What can be asked of a workflow, a run or a job: a button that asks it, and the same as code to take along.
 // An action: name, does (what a click does), code (texts by kind), look (class), when (is it offered now).
 
-import { at } from "./api.js";
+import { ask, at, visit } from "./api.js";
 import { button, head, make } from "./dom.js";
 import { doing, say } from "./say.js";
 
@@ -38,6 +38,16 @@ export const steerCode = (run, verb, job) => ({
   Python: `from cc_notebook import runs\n\nruns.find(${python(run)}).${verb}(${job ? python(job) : ""})`,
   CLI: words("jupyter", "cc", verb, run, ...(job ? [job] : [])),
   curl: curl("POST", ["runs", run, ...(job ? ["jobs", job] : []), verb]),
+});
+
+// The removal of what has the route `own`, after a question; then `next` is shown.
+export const removal = (own, question, next, CLI) => ({
+  name: "Delete", look: "danger", code: () => ({ CLI, curl: curl("DELETE", own) }),
+  does: async () => {
+    if (!confirm(question)) return;
+    await ask("DELETE", own);
+    visit(next);
+  },
 });
 
 async function copy(text, block) {

@@ -1,6 +1,6 @@
 // One job of a run, beside the page: its state and why, outputs, failing cell, log, files and the proof.
 
-import { ask, at, get, start, text, visitRun } from "./api.js";
+import { at, get, start, text, visitRun } from "./api.js";
 import { bar, startCode, steerCode } from "./actions.js";
 import { button, head, link, make, mark, moment, pairs, span, time } from "./dom.js";
 import { looks } from "./store.js";
@@ -42,8 +42,7 @@ export class Details {
   actions(name) {
     const { id, head: { workflow }, params, nodes } = this.store, again = { params, from: name, new: true };
     const one = (label, verb, states, look) => ({ name: label, look, when: () => states.includes(this.job?.state),
-      does: async () => { await ask("POST", [...this.parts, verb]); this.store.look(100); },
-      code: () => steerCode(id, verb, name) });
+      does: () => this.store.ask("jobs", name, verb), code: () => steerCode(id, verb, name) });
     return bar(`Actions of ${name}`, [
       one("Cancel job", "cancel", ["submitted", "running"], "danger"),
       one("Retry job", "retry", ["failed", "cancelled", "skipped", "done"]),

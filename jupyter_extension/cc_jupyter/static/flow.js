@@ -1,7 +1,7 @@
 // The page of a workflow: its graph as written, a form for its params, its text to edit, and its runs.
 
-import { ask, at, get, start, visit, visitRun } from "./api.js";
-import { bar, curl, startCode } from "./actions.js";
+import { at, get, start, visitRun } from "./api.js";
+import { bar, curl, removal, startCode } from "./actions.js";
 import { link, make, put } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Graph } from "./graph.js";
@@ -38,11 +38,7 @@ export async function flowPage(name) {
     const { jobs } = await start({ workflow: name, params: params(), dry_run: true });
     plan.textContent = `${jobs.length} jobs would run: ${jobs.join(", ")}`;
   };
-  const remove = async () => {
-    if (!confirm(`Remove workflow ${name} and its runs? YAML and scripts in your own folders stay.`)) return;
-    await ask("DELETE", own);
-    visit(document.baseURI);
-  };
+  const question = `Remove workflow ${name} and its runs? YAML and scripts in your own folders stay.`;
   const download = (title, parts, query, ...words) => {
     const file = link("", at(parts, query), { download: `${name}.yaml` }); // an archive says its own name
     return { name: title, code: () => ({ curl: curl("GET", parts, null, ...words) }), does: () => file.click() };
@@ -54,8 +50,7 @@ export async function flowPage(name) {
     { name: "Edit YAML", does: () => editor.open(), code: () => ({ curl: curl("PUT", own, null, ...yaml) }) },
     download("Download", [...own, "archive"], {}, "-OJ"),
     download("Download YAML", own, { format: "yaml" }, "-H", "Accept: application/yaml", "-o", `${name}.yaml`),
-    { name: "Delete", look: "danger", does: remove,
-      code: () => ({ CLI: `jupyter cc workflow delete --name=${name}`, curl: curl("DELETE", own) }) },
+    removal(own, question, document.baseURI, `jupyter cc workflow delete --name=${name}`),
   ]);
   form.addEventListener("submit", (event) => { event.preventDefault(); actions.element.firstChild.click(); });
   document.title = name;

@@ -6,8 +6,6 @@ import { doing, repeat } from "./say.js";
 import { over } from "./store.js";
 import { Table } from "./table.js";
 
-const MEDIA = { yaml: "application/yaml", yml: "application/yaml", zip: "application/zip", tar: "application/x-tar",
-  gz: "application/gzip", tgz: "application/gzip" };
 const UPLOAD = "or drop YAML, zip, tar or tar.gz here. It is code to run as you, but an upload never runs by itself.";
 const section = (title, ...inside) => make("section", {}, make("h2", {}, title), ...inside);
 const way = (tag, title, hint, ...inside) => make(tag, {}, make("h2", {}, title), ...inside, make("small", {}, hint));
@@ -33,9 +31,9 @@ export async function homePage() {
   };
   const example = doing(() => add({ body: { template: "example" }, query: { name: free("example") } }));
   const upload = doing((file) => {
-    const [, stem, ending] = file.name.match(/^(.*?)(?:\.tar)?\.([^.]*)$/) || [], media = MEDIA[ending?.toLowerCase()];
-    if (!media) throw new Error(`${file.name}: give a .yaml, .zip, .tar or .tar.gz file`);
-    return add({ data: file, media, query: media === MEDIA.yaml ? { name: stem } : {} });
+    const [, stem, ending] = file.name.match(/^(.*)\.(ya?ml|zip|tar|tgz|gz)$/i) || [], yaml = /^ya?ml$/i.test(ending);
+    if (!ending) throw new Error(`${file.name}: give a .yaml, .zip, .tar or .tar.gz file`);
+    return add({ data: file, media: `application/${yaml ? "yaml" : "zip"}`, query: yaml ? { name: stem } : {} });
   });
   const file = make("input", { type: "file", class: "hidden", id: "file", onchange: () => upload(file.files[0]) });
   const path = make("input", { placeholder: "folder/workflow.yaml", "aria-label": "Path below the server's folder" });

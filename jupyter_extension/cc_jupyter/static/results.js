@@ -1,6 +1,6 @@
 // A loop's members as a table: their values, outputs, time and state; each row can run again.
 
-import { ask, at, get } from "./api.js";
+import { at, get } from "./api.js";
 import { button, head, link, make, mark, shown } from "./dom.js";
 import { doing } from "./say.js";
 import { Table } from "./table.js";
@@ -31,10 +31,7 @@ export class Results {
   }
 
   renew(rows, keys, loops, name, csv) {
-    const again = (job) => doing(async () => {
-      await ask("POST", ["runs", this.store.id, "jobs", job, "retry"]);
-      this.store.look(100);
-    });
+    const again = (job) => doing(() => this.store.ask("jobs", job, "retry"));
     const named = ({ job }) => button(job, () => this.pick(job), "quiet plain");
     const first = { title: "Job", key: "job", kind: "name", show: named };
     const state = { title: "State", key: "state", show: (row) => mark(row.state) };

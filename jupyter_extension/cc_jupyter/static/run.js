@@ -1,7 +1,7 @@
 // The page of a run: its graph, jobs, timeline and results as they change, what can be done with it, and its past.
 
-import { ask, page, start, visit, visitRun } from "./api.js";
-import { bar, curl, startCode, steerCode } from "./actions.js";
+import { page, start, visitRun } from "./api.js";
+import { bar, removal, startCode, steerCode } from "./actions.js";
 import { Details } from "./details.js";
 import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -46,16 +46,12 @@ export async function runPage(id, view) {
   };
   const heads = Object.keys(panels).map((name) => button(name, () => choose(name)));
 
-  const steer = (verb) => async () => { await ask("POST", [...own, verb]); await store.load(); store.look(100); };
+  const steer = (verb) => async () => { await store.ask(verb); await store.load(); };
   const one = (name, verb, when, kind = "") =>
     ({ name, look: kind, when, does: steer(verb), code: () => steerCode(run, verb) });
   const again = () => ({ params: store.params, new: true }), allowed = () => globalThis.Notification?.permission;
   const failed = () => [...store.jobs.values()].some(({ state: how }) => ["failed", "cancelled"].includes(how));
-  const remove = async () => {
-    if (!confirm(`Remove run ${run} with its logs?`)) return;
-    await ask("DELETE", own);
-    visit(page("workflows", workflow));
-  };
+  const gone = removal(own, `Remove run ${run} with its logs?`, page("workflows", workflow), `jupyter cc clean ${run}`);
   const actions = bar("Actions of the run", [
     { name: "Run again", look: "main", when: () => over(store.state), code: () => startCode(workflow, again()),
       does: async () => visitRun(await start({ workflow, ...again() })) },
@@ -63,8 +59,7 @@ export async function runPage(id, view) {
     one("Resume", "resume", () => store.state === "paused" || (!over(store.state) && store.head.note)),
     one("Retry failed", "retry", failed),
     one("Cancel", "cancel", () => !over(store.state), "danger"),
-    { name: "Delete", look: "danger", when: () => over(store.state), does: remove,
-      code: () => ({ CLI: `jupyter cc clean ${run}`, curl: curl("DELETE", own) }) },
+    { ...gone, when: () => over(store.state) },
     { name: "Notify me", when: () => !over(store.state) && allowed() === "default",
       does: () => Notification.requestPermission() },
   ]);

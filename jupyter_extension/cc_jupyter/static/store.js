@@ -1,7 +1,7 @@
 // What a run is at this moment: a snapshot, then one event after the other in the words of cc_notebook/state.py.
 // It only reads, and knows no element of the page.
 
-import { at, get } from "./api.js";
+import { ask, at, get } from "./api.js";
 
 const NEW = { state: "ready", progress: 0, attempt: 0, host: "", outputs: {}, step: "", error: {}, reason: "",
   submitted: "", started: "", ended: "" };
@@ -83,6 +83,12 @@ export class RunStore {
       if (told.events?.length || told.ended === false) this.listen();
       else this.look(over(this.state) ? 8000 : 2000);
     }, pause);
+  }
+
+  // Ask for something; what comes of it is looked for at once.
+  async ask(...parts) {
+    await ask("POST", ["runs", this.id, ...parts]);
+    this.look(100);
   }
 
   take(event) {
