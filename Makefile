@@ -5,6 +5,7 @@ VENV   := .venv
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11 python, \
             $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 ARGS   ?=
+TESTS  := -m pytest tests -n 3 --dist worksteal # most tests wait for processes, so three at a time suit two processors
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install -q
@@ -39,10 +40,10 @@ try: $(VENV)/installed
 	@echo "next: make lab (the tutorial in JupyterLab, and the page at /cc/ of the same server)"
 
 test: tools
-	@$(BIN)/python -m pytest tests $(ARGS)
+	@$(BIN)/python $(TESTS) $(ARGS)
 
 test-all: tools
-	@$(BIN)/python -m pytest tests --every=1 $(ARGS)
+	@$(BIN)/python $(TESTS) --every=1 $(ARGS)
 
 bench: $(VENV)/installed-test
 	@$(BIN)/python tests/bench/bench.py --output README.md $(ARGS)

@@ -129,7 +129,7 @@ def test_a_workflow_from_nothing(folder, store, cc):
 def test_add_by_file_makes_it_known(folder, cc):
     """`add --filename` without a known name remembers the file itself, and any command finds it by its stem."""
     path = write(folder, "here.yaml", TWO)
-    assert "2 jobs" in ok(cc("workflow", "add", "--filename=here.yaml"))
+    assert "jobs: 2" in ok(cc("workflow", "add", "--filename=here.yaml"))
     assert str(path) in ok(cc("workflow", "list")) and path.read_text() == TWO
     assert ok(cc("run", "here", "--dry-run"))
     assert "a done" in ok(cc("workflow", "run", "--filename=here.yaml"))
