@@ -2,14 +2,14 @@
 
 import re
 import shlex
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from cc_notebook.units import memory_bytes, seconds
 
 Scalar = str | int | float | bool
-PAYLOAD_KINDS = ("sh", "python", "jupyter")  # section 5.2 of the article names payloads as kinds; they mean local
+PayloadKind = Literal["sh", "python", "jupyter"]  # section 5.2 of the article names payloads as kinds; they mean local
 MAX_NAME = 200
 MAX_RANGE = 10_000  # names that one `j[0-9999]` stands for
 
@@ -71,7 +71,7 @@ def _words(value: object) -> object:
 
 def payload_kind(value: object) -> object:
     """A kind; a payload's name stands for local."""
-    return "local" if value in PAYLOAD_KINDS else value
+    return "local" if value in get_args(PayloadKind) else value
 
 
 Name = Annotated[str, AfterValidator(check_name)]

@@ -10,6 +10,7 @@ from cc_notebook.fields import check_name as check_name
 from cc_notebook.fields import expand as expand
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
+KindWord = Literal[Kind, fields.PayloadKind]
 Trigger = Literal["all_success", "all_done", "one_failed", "none_failed", "always"]
 Ending = Literal["failed", "exit", "signal", "timeout", "node_fail", "lost", "restarted", "start"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -90,11 +91,11 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
     name: str = ""
-    kind: Annotated[Kind, BeforeValidator(fields.payload_kind, json_schema_input_type=str)] = "local"
+    kind: Annotated[Kind, BeforeValidator(fields.payload_kind, json_schema_input_type=KindWord)] = "local"
     host: str = Field("", pattern="^($|[^-])")
     user: str = Field("", pattern="^($|[^-])")
     script: str | None = None
-    exec: str | None = None
+    exec: str | None = Field(None, json_schema_extra={"contentMediaType": "text/x-shellscript"})
     args: fields.Words = ()
     env: dict[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], fields.Scalar] = {}
     params: dict[str, Any] = {}

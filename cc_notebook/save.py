@@ -63,16 +63,31 @@ def _yaml() -> Any:
 
 def _merge(target: Any, before: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Change in `target`, ruamel's view, what differs between `before`, our view of the same text, and `wanted`."""
+    before = _renamed(target, before, wanted)
     for key in before.keys() - wanted.keys():
         del target[key]
     for key, value in wanted.items():
         old = before.get(key)
-        if key == "dependencies" and isinstance(old, list):
+        if old and value == []:
+            del target[key]  # an empty list or mapping below a comment could not be read again
+        elif key == "dependencies" and isinstance(old, list):
             _merge_sequences(target[key], [_sequence(item) for item in old], value)
-        elif isinstance(old, dict) and isinstance(value, dict) and not getattr(target[key], "merge", None):
+        elif isinstance(old, dict) and isinstance(value, dict) and value and not getattr(target[key], "merge", None):
             _merge(target[key], old, value)
         elif old != value and (old or value):
             target[key] = value
+
+
+def _renamed(target: Any, before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """If one key stands where another one stood: it keeps its place, its comment, and what did not change below it."""
+    pairs = [(old, new) for old, new in zip(before, wanted, strict=False) if old != new]
+    if len(before) != len(wanted) or len(pairs) != 1:
+        return before
+    old, new = pairs[0]
+    place, comment = list(target).index(old), target.ca.items.pop(old, None)
+    target.insert(place, new, target.pop(old))
+    target.ca.items.update({new: comment} if comment else {})
+    return {new if key == old else key: value for key, value in before.items()}
 
 
 def _merge_sequences(target: Any, before: list[str], wanted: list[str]) -> None:

@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from cc_notebook import functions, graph, hosts, keeping, launching, model, protocol, runs, save, spec, store, yamltext
 from cc_notebook.attach import attach
+from cc_notebook.editing import rewrite
 from cc_notebook.errors import InputError, RunError, nearest
 from cc_notebook.files import place, read_file, shown
 from cc_notebook.functions import Function
@@ -146,14 +146,28 @@ class Workflow:
     def remove_job(self, name: str, state: bool = False) -> None:
         """Remove a job and its dependencies (`state` is accepted as in the article; runs keep what they did)."""
         del self.nodes[self.job(name).name]
+        rewrite(self._body, lambda *edge: name not in edge)
         self._model = None
-        pieces: list[str] = []
-        for sequence in self._body["dependencies"]:
-            names = model.expand(sequence)
-            cuts = [-1, *(place for place, other in enumerate(names) if other == name), len(names)]
-            parts = [names[left + 1 : right] for left, right in pairwise(cuts)]
-            pieces += [", ".join(part) for part in parts if len(part) > 1] if name in names else [sequence]
-        self._body["dependencies"] = pieces
+
+    def rename_job(self, name: str, new: str) -> None:
+        """Give a job another name, also where others come after it; it runs what it ran. Raises InputError.
+
+        Its outputs in the expressions and braces of other jobs are the author's: `model()` tells each of them.
+        """
+        script, own = self.model().jobs[self.job(name).name].script, self.nodes[name]
+        if new in self.model().jobs:
+            raise InputError(f"there is a job '{new}' already; take another name")
+        own |= ({"script": script} if script else {}) | ({"name": new} if "name" in own else {})
+        self._body["nodes"] = {new if job == name else job: node for job, node in self.nodes.items()}
+        rewrite(self._body, lambda *edge: True, name, new)
+        self._model = None
+
+    def remove_dependency(self, source: str, destination: str) -> None:
+        """`destination` no longer starts after `source`. Raises InputError if it did not."""
+        if (source, destination) not in self.model().edges:
+            raise InputError(f"'{destination}' does not start after '{source}'; look at the dependencies")
+        rewrite(self._body, lambda *edge: edge != (source, destination))
+        self._model = None
 
     def remove_workflow(self) -> int:
         """Remove what this program keeps of the workflow: its file's entry in the register, its runs with their logs.

@@ -231,6 +231,104 @@ def test_the_editor_tells_every_error_at_its_line(server, page):
     page.wait_for_function("document.querySelector('.text textarea').value.includes('d:')")
 
 
+STUDY = """\
+# the study
+workflow:
+  nodes:
+    fetch:  # by its name: fetch.sh
+      label: "get it"  # shown
+    work: {exec: 'true', env: {SIZE: "007"}, after: fetch}  # hard
+    # the last one
+    show:
+      exec: 'true'
+  dependencies:
+    # the order
+    - fetch, work, show  # a chain
+"""
+
+
+@BELOW
+def test_jobs_are_written_by_forms(server, page):
+    """Added, edited, connected, renamed, removed, and all undone: by forms that the schema makes; comments survive."""
+    data, zipped = io.BytesIO(), {"Content-Type": "application/zip"}
+    with zipfile.ZipFile(data, "w") as archive:
+        for file, text in {"forms.yaml": STUDY, "fetch.sh": "", "plot.py": "", "notes.txt": ""}.items():
+            archive.writestr(file, text)
+    server("POST", "workflows", 201, data=data.getvalue(), headers=zipped)
+    page.goto(f"{pages(server)}workflows/forms")
+
+    def written():
+        return server("GET", "workflows/forms?format=yaml").text
+
+    def saved(expected, how="Save"):
+        press(page, how)
+        until(lambda: expected(written()))
+        page.locator(".drawer").wait_for(state="hidden")
+
+    def form(job):
+        page.get_by_role("button", name=f"{job}: ready").press("Enter")
+        page.get_by_role("complementary").get_by_role("heading", name=job).wait_for()
+
+    press(page, "+ Job")
+    page.get_by_label("name", exact=True).fill("plot")
+    assert page.locator("#job-script-list option").evaluate_all("all => all.map(it => it.value)") == [
+        "fetch.sh",
+        "plot.py",
+    ]
+    page.get_by_label("script", exact=True).fill("plot.py")
+    page.get_by_label("args", exact=True).fill("--size\n10\na b")
+    page.get_by_label("params", exact=True).fill("rate: 0.5\nname: x: y")
+    page.get_by_text("More", exact=True).click()
+    triggers = page.get_by_label("trigger", exact=True)
+    assert "one_failed" in triggers.locator("option").all_inner_texts()
+    triggers.select_option("all_done")
+    page.get_by_label("isolated", exact=True).check()
+    page.get_by_label("retry", exact=True).fill("2")
+    saved(lambda text: "plot:" in text)
+    plot = {"script": "plot.py", "args": ["--size", 10, "a b"], "params": {"rate": 0.5, "name": "x: y"}}
+    plot |= {"retry": 2, "trigger": "all_done", "isolated": True}
+    assert server("GET", "workflows/forms/jobs/plot").json() == {"name": "plot", **plot}
+
+    form("work")
+    assert page.get_by_label("env", exact=True).input_value() == "SIZE: 007"
+    page.get_by_label("exec", exact=True).fill("sleep 1\nexit 0")
+    saved(lambda text: "sleep 1" in text)
+    assert server("GET", "workflows/forms/jobs/work").json()["env"] == {"SIZE": "007"}
+    page.get_by_label("From", exact=True).select_option("show")
+    page.get_by_label("To", exact=True).select_option("plot")
+    saved(lambda text: "show, plot" in text, "Connect")
+    page.get_by_label("From", exact=True).select_option("plot")
+    page.get_by_label("To", exact=True).select_option("fetch")
+    press(page, "Connect")
+    page.get_by_text("the dependencies form a cycle: fetch → work → show → plot → fetch").wait_for()
+
+    page.get_by_label("Job to edit").select_option("fetch")
+    press(page, "Edit job")
+    page.get_by_label("name", exact=True).fill("get")
+    saved(lambda text: "get, work, show" in text)
+    assert server("GET", "workflows/forms/jobs/get").json()["script"] == "fetch.sh"
+    form("work")
+    page.get_by_label("exec", exact=True).fill("echo kept")
+    press(page, "Remove the dependency on get")
+    until(lambda: "after" not in server("GET", "workflows/forms/jobs/work").json())
+    page.get_by_role("button", name="Remove the dependency").wait_for(state="detached")
+    saved(lambda text: "kept" in text)
+    assert "work, show" in written() and "get, work" not in written()
+    assert [line.partition("#")[2] for line in STUDY.splitlines() if line.partition("#")[2] not in written()] == []
+
+    before = written()
+    form("work")
+    saved(lambda text: " work:" not in text, "Remove job")
+    saved(lambda text: text == before, "Undo")
+    press(page, "Edit YAML")
+    server.plain("PUT", "workflows/forms/jobs/other", json={"exec": "true"})
+    press(page, "Undo")
+    page.get_by_text("changed elsewhere: reload").wait_for()
+    page.get_by_role("button", name="Edit job").click()
+    page.get_by_role("button", name="Undo").wait_for(state="hidden")
+    assert "other" in page.get_by_label("YAML").input_value() and "other" in written()
+
+
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\"'&amp; javascript:window.hacked=1"
 
 

@@ -520,3 +520,30 @@ def test_generated_workflows_come_back_equal(jobs, data):
             left = Workflow(path).model()
             assert left.jobs == {name: job for name, job in before.jobs.items() if name != gone}
             assert set(left.edges) == {edge for edge in before.edges if gone not in edge}
+
+
+def test_a_job_is_renamed_and_a_dependency_removed_where_they_stand(folder):
+    """Place, comments and the script found by the old name stay; `after` and sequences follow; the file can be read."""
+    (folder / "a.sh").touch()
+    text = "workflow:\n  nodes:\n    a:  # one\n      label: x  # two\n    # three\n    b: {exec: 'true', after: a}\n"
+    (folder / "w.yaml").write_text(
+        text + "    c: {exec: x, after: [a, b]}\n  dependencies:\n    # four\n    - a, b, c  # five\n"
+    )
+    flow = Workflow("w.yaml")
+    flow.rename_job("a", "first")
+    flow.save()
+    again = Workflow("w.yaml")
+    assert list(again.nodes) == ["first", "b", "c"] and again.nodes["first"]["script"] == "a.sh"
+    assert [again.nodes[name]["after"] for name in "bc"] == ["first", "first, b"]
+    assert comments((folder / "w.yaml").read_text()) == ["# one", "# two", "# three", "# four", "# five"]
+    again.remove_dependency("first", "b")
+    again.save()
+    assert set(Workflow("w.yaml").model().edges) == {("b", "c"), ("first", "c")}
+    again.remove_job("b")
+    again.nodes["first"] = {"exec": "true"}
+    again.save()
+    assert Workflow("w.yaml").model().edges == (("first", "c"),)
+    with pytest.raises(InputError, match="already"):
+        again.rename_job("c", "first")
+    with pytest.raises(InputError, match="does not start after"):
+        again.remove_dependency("c", "first")

@@ -384,7 +384,9 @@ def test_get_changes_nothing(server):
         ("POST", "workflows/known/jobs", {"json": {"name": "a", "exec": "true"}}, 409, "'a'"),
         ("POST", "workflows/known/jobs", {"json": {"name": "c", "exec": "true", "timeout": "soon"}}, 422, "timeout"),
         ("POST", "workflows/known/jobs", {"json": {"name": "c", "self": 1}}, 422, "nothing to run"),
-        ("PUT", "workflows/known/jobs/c", {"json": {"self": 1, "name": "d", "exec": "true"}}, 422, "name"),
+        ("PUT", "workflows/known/jobs/c", {"json": {"self": 1, "name": "d", "exec": "true"}}, 404, "'c'"),
+        ("PUT", "workflows/known/jobs/a", {"json": {"name": "b", "exec": "true"}}, 422, "'b' already"),
+        ("DELETE", "workflows/known/dependencies/b/a", {}, 404, "does not start after"),
         ("DELETE", "workflows/known/jobs/nobody", {}, 404, "nobody"),
         ("POST", "workflows/known/dependencies", {"json": {"dependency": "b, a"}}, 422, "cycle"),
         ("PUT", "workflows/known", {"json": {"workflow": {"nodes": {}}}}, 422, "problems"),
@@ -461,6 +463,26 @@ def test_a_change_by_somebody_else_is_not_lost(server):
         data=now.content,
         headers={"If-Match": now.headers["ETag"], "Content-Type": "application/yaml"},
     )
+
+
+def test_a_job_gets_another_name_and_loses_a_dependency(server):
+    """By PUT with another `name`, and by DELETE: comments and the script stay, and each answer has an ETag."""
+    text = "workflow:\n  nodes:\n    a: {}  # one\n    b: {exec: 'true', after: a}\n    c: {exec: 'true'}\n"
+    text += "  dependencies:\n    # order\n    - b, c  # two\n"
+    flow = {"named.yaml": text, "a.sh": "", "no.txt": ""}
+    server("POST", "workflows", 201, data=zipped(flow), headers=ZIPPED)
+    assert server("GET", "workflows/named/scripts").json() == {"scripts": ["a.sh"]}
+    assert "all_done" in server("GET", "schema").json()["$defs"]["Job"]["properties"]["trigger"]["enum"]
+    tag = server("GET", "workflows/named").headers["ETag"]
+    done = server("PUT", "workflows/named/jobs/a", 200, json={"name": "first"}, headers={"If-Match": tag})
+    assert done.json() == {"name": "first", "script": "a.sh"} and done.headers["ETag"] != tag
+    server("DELETE", "workflows/named/dependencies/b/c", 412, headers={"If-Match": tag})
+    changed = server("DELETE", "workflows/named/dependencies/first/b", 204, headers={"If-Match": done.headers["ETag"]})
+    yaml = server("GET", "workflows/named?format=yaml")
+    assert "first:" in yaml.text and "after" not in yaml.text and yaml.headers["ETag"] == changed.headers["ETag"]
+    assert "# one" in yaml.text and "- b, c  # two" in yaml.text
+    server("DELETE", "workflows/named/dependencies/b/c", 204)
+    assert list(server("GET", "workflows/named").json()["workflow"]["nodes"]) == ["first", "b", "c"]
 
 
 async def test_answers_are_json_whatever_jobs_put_out(jp_fetch, folder):

@@ -1,6 +1,8 @@
 """What the routes below `workflows` do: each is a few lines over `Workflow` and the store. No HTTP here."""
 
+import dataclasses
 import hashlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -107,17 +109,26 @@ def job(ask: Ask, name: str, job: str) -> Any:
 def add_job(ask: Ask, name: str, body: dict[str, Any]) -> Reply:
     """Add a job to the workflow: its `name` and its attributes, as in the YAML file."""
     job = str(body.pop("name", ""))
-    return Reply(_change(ask, name, lambda flow: _put(flow, job, body, True)), at=job)
+    return dataclasses.replace(_change(ask, name, lambda flow: _put(flow, job, body, True)), at=job)
 
 
-def put_job(ask: Ask, name: str, job: str, body: dict[str, Any]) -> Any:
-    """Replace a job's attributes, or add the job."""
-    return _change(ask, name, lambda flow: _put(flow, job, body))
+def put_job(ask: Ask, name: str, job: str, body: dict[str, Any]) -> Reply:
+    """Replace a job's attributes, or add the job; another `name` among them renames it."""
+    new = str(body.get("name", job))
+
+    def change(flow: Workflow) -> Any:
+        known = job if new == job else flow.job(job).name
+        _put(flow, known, body | {"name": job})
+        if new != job:
+            flow.rename_job(job, new)
+        return flow.job(new).attributes
+
+    return _change(ask, name, change)
 
 
-def delete_job(ask: Ask, name: str, job: str) -> None:
+def delete_job(ask: Ask, name: str, job: str) -> Reply:
     """Remove a job and its dependencies from the workflow."""
-    _change(ask, name, lambda flow: flow.remove_job(job))
+    return _change(ask, name, lambda flow: flow.remove_job(job))
 
 
 def dependencies(ask: Ask, name: str) -> Any:
@@ -125,10 +136,21 @@ def dependencies(ask: Ask, name: str) -> Any:
     return {"dependencies": _written(path_of(name, ask.root))["dependencies"]}
 
 
-def add_dependency(ask: Ask, name: str, body: models.Sequence) -> Any:
+def add_dependency(ask: Ask, name: str, body: models.Sequence) -> Reply:
     """Add a dependency: each job starts after the one before it."""
-    _change(ask, name, lambda flow: flow.add_dependencies(body.get("dependency", "")))
-    return dependencies(ask, name)
+    changed = _change(ask, name, lambda flow: flow.add_dependencies(body.get("dependency", "")))
+    return dataclasses.replace(changed, body=dependencies(ask, name))
+
+
+def remove_dependency(ask: Ask, name: str, source: str, destination: str) -> Reply:
+    """Remove a dependency, wherever it is written."""
+    return _change(ask, name, lambda flow: flow.remove_dependency(source, destination))
+
+
+def scripts(ask: Ask, name: str) -> Any:
+    """List the scripts and notebooks in the workflow's folder."""
+    with os.scandir(path_of(name, ask.root).parent) as found:
+        return {"scripts": sorted(file.name for file in found if file.name.endswith(spec.SUFFIXES) and file.is_file())}
 
 
 def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"], state: bool = True) -> Any:
@@ -183,23 +205,23 @@ def _written(path: Path) -> dict[str, Any]:
     return save.plain(document.value["workflow"])
 
 
-def _change(ask: Ask, name: str, change: Callable[[Workflow], Any]) -> Any:
-    """What a change returns that leaves the workflow valid."""
+def _change(ask: Ask, name: str, change: Callable[[Workflow], Any]) -> Reply:
+    """What a change returns that leaves the workflow valid, and the version that is there then."""
     path = path_of(name, ask.root)
     with _editing:
         _match(ask, path)
         flow = Workflow(filename=path)
         changed = change(flow)
         flow.model()
-        flow.save()
-    return changed
+        return Reply(changed, headers={"ETag": _tag(flow.save())})
 
 
 def _put(flow: Workflow, job: str, attributes: dict[str, Any], new: bool = False) -> dict[str, Any]:
     if new and job in flow.nodes:
         raise Refusal(409, f"there is a job '{job}' already", "PUT replaces it")
+    without = {} if "name" in flow.nodes.get(job, {}) else {"name"}
     flow.add_job(job)
-    flow.nodes[job] = attributes
+    flow.nodes[job] = {key: value for key, value in attributes.items() if key not in without}
     return flow.job(job).attributes
 
 

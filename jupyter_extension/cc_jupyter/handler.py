@@ -130,7 +130,8 @@ def explained(error: Exception, route: Route | None, names: Sequence[str]) -> tu
         status, message, hint = 404 if place in route.names else 422, f"{place}: {what}", f"see {API}/openapi.json"
     elif isinstance(error, SpecError):
         problems = [dataclasses.asdict(it) | {"file": re.sub("^/.*/", "", it.file)} for it in error.problems]
-        status, message, hint = 422, f"the workflow has {len(problems)} problems", problems[0]["hint"]
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        status, message, hint = 422, problems[0]["message"] + more, problems[0]["hint"]
     elif isinstance(error, InputError):
         status = 404 if isinstance(error, NotFoundError) and error.name in names else route.wrong
     else:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from cc_jupyter import flows, models, running
 from cc_jupyter.handler import API, handler
 from cc_jupyter.route import JSON, YAML, Reply, Route
-from cc_notebook import __version__
+from cc_notebook import __version__, spec
 from cc_notebook.errors import Problem
 from cc_notebook.state import Event, JobStatus
 
@@ -47,6 +47,7 @@ JOB = f"{RUN}/jobs/{{job}}"
 ROUTES = (
     Route("GET", "version", version, ({"version": str},)),
     Route("GET", "openapi.{ending}", described, (Any_, YAML)),
+    Route("GET", "schema", spec.schema, (Any_,)),
     Route("GET", "hosts", running.machines, ({"hosts": list[Any_]},)),
     Route("GET", "workflows", flows.known, ({"workflows": [KNOWN]},)),
     Route("POST", "workflows", flows.create, (KNOWN,), 201, takes=(YAML, *flows.ARCHIVES)),
@@ -58,6 +59,8 @@ ROUTES = (
     Route("GET", f"{FLOW}/graph.{{ending}}", flows.graph, (GRAPH, SVG, PNG)),
     Route("GET", f"{FLOW}/dependencies", flows.dependencies, (ORDER,)),
     Route("POST", f"{FLOW}/dependencies", flows.add_dependency, (ORDER,)),
+    Route("DELETE", f"{FLOW}/dependencies/{{source}}/{{destination}}", flows.remove_dependency, status=204, wrong=404),
+    Route("GET", f"{FLOW}/scripts", flows.scripts, ({"scripts": list[str]},)),
     Route("GET", f"{FLOW}/jobs", flows.jobs, ({"jobs": Any_},)),
     Route("POST", f"{FLOW}/jobs", flows.add_job, (Any_,), 201),
     Route("GET", f"{FLOW}/jobs/{{job}}", flows.job, (Any_,)),

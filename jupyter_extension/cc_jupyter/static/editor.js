@@ -7,9 +7,8 @@ import { doing, say } from "./say.js";
 const media = "application/yaml", LINE = 20; // pixels, see style.css
 
 export class Editor {
-  // `saved(workflow)` is called with what the server has after a change.
-  constructor(own, saved) {
-    Object.assign(this, { own, saved });
+  constructor(source) {
+    this.source = source;
     this.text = make("textarea", { spellcheck: "false", wrap: "off", rows: 22, "aria-label": "YAML",
       oninput: () => this.changed(), onscroll: () => { this.lines.scrollTop = this.text.scrollTop; } });
     this.lines = make("ol", { "aria-hidden": "true" });
@@ -23,12 +22,20 @@ export class Editor {
   }
 
   async open() {
-    const answer = await ask("GET", this.own, { query: { format: "yaml" } });
-    this.tag = answer.headers.get("ETag");
-    this.text.value = await answer.text();
+    await this.source.read();
+    this.tag = "";
+    this.follow();
     this.element.hidden = false;
-    this.tell([]);
     this.jump(1, 1);
+  }
+
+  // Shows what the server has now, unless something was written here meanwhile.
+  follow() {
+    const { text, tag } = this.source, { value } = this.text;
+    if (this.tag && value !== this.before && value !== text) return;
+    if (value !== text) this.text.value = text;
+    Object.assign(this, { tag, before: this.text.value });
+    this.tell([]);
   }
 
   changed() {
@@ -36,7 +43,7 @@ export class Editor {
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
       const data = this.text.value;
-      const told = await ask("POST", [...this.own, "validation"], { data, media }).catch(() => null);
+      const told = await ask("POST", [...this.source.own, "validation"], { data, media }).catch(() => null);
       if (told && data === this.text.value) this.tell((await told.json()).problems);
     }, 400);
   }
@@ -44,14 +51,9 @@ export class Editor {
   async apply() {
     clearTimeout(this.timer);
     try {
-      const answer = await ask("PUT", this.own, { data: this.text.value, media, headers: { "If-Match": this.tag } });
-      this.tag = answer.headers.get("ETag");
-      this.tell([]);
-      this.saved(await answer.json());
+      await this.source.change("PUT", [], { data: this.text.value, media }, this.tag);
       say("saved");
     } catch (trouble) {
-      const hint = "copy your text first; Reload brings the other one";
-      if (trouble.status === 412) throw Object.assign(trouble, { message: "changed elsewhere: reload", hint });
       if (!trouble.problems?.length) throw trouble;
       this.tell(trouble.problems);
     }

@@ -4,9 +4,11 @@ import { at, get, start, visitRun } from "./api.js";
 import { bar, curl, removal, startCode } from "./actions.js";
 import { link, make, put } from "./dom.js";
 import { Editor } from "./editor.js";
+import { Form } from "./form.js";
 import { Graph } from "./graph.js";
 import { runTable } from "./home.js";
-import { repeat } from "./say.js";
+import { doing, repeat } from "./say.js";
+import { Source } from "./source.js";
 import { over } from "./store.js";
 
 // A field for a param, by the type of its value; `read` gives the value that is set. Lists and the like are JSON.
@@ -24,16 +26,21 @@ function field(name, value) {
 }
 
 export async function flowPage(name) {
-  let fields = [];
-  const own = ["workflows", name], graph = new Graph(() => {}), runs = runTable();
+  let fields = [], asked;
+  const own = ["workflows", name], graph = new Graph((job) => doing(() => author.open(job))()), runs = runTable();
   const form = make("form", { class: "params" }), plan = make("p", { role: "status" });
   const params = () => Object.fromEntries(fields.map((one) => [one.name, one.read()]));
-  const show = ({ workflow }) => {
-    fields = Object.entries(workflow.params || {}).map(([key, value]) => field(key, value));
-    form.replaceChildren(...fields.map(({ element }) => element));
+  const source = new Source(own, ({ workflow }) => {
+    if (asked !== (asked = JSON.stringify(workflow.params || {}))) {
+      fields = Object.entries(workflow.params || {}).map(([key, value]) => field(key, value));
+      form.replaceChildren(...fields.map(({ element }) => element));
+    }
     graph.load([...own, "graph.svg"], { state: false });
-  };
-  const editor = new Editor(own, show), yaml = ["-H", "Content-Type: application/yaml", "-T", `${name}.yaml`];
+    editor.follow();
+    author.update();
+  });
+  const editor = new Editor(source), author = new Form(source);
+  const yaml = ["-H", "Content-Type: application/yaml", "-T", `${name}.yaml`];
   const dry = async () => {
     const { jobs } = await start({ workflow: name, params: params(), dry_run: true });
     plan.textContent = `${jobs.length} jobs would run: ${jobs.join(", ")}`;
@@ -54,10 +61,11 @@ export async function flowPage(name) {
   ]);
   form.addEventListener("submit", (event) => { event.preventDefault(); actions.element.firstChild.click(); });
   document.title = name;
-  put(make("header", {}, make("h1", {}, name), form, actions.element, plan), editor.element,
-    make("div", { class: "two" }, graph.element, make("section", {}, make("h2", {}, "Runs"), runs.element)));
+  put(make("header", {}, make("h1", {}, name), form, actions.element, plan), author.element, editor.element,
+    make("div", { class: "two" }, graph.element, make("section", {}, make("h2", {}, "Runs"), runs.element)),
+    author.drawer);
   try {
-    show(await get(own));
+    await source.load();
     if (document.body.classList.contains("beside")) await editor.open(); // all that there is to see here
   }
   catch (trouble) {
