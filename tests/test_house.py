@@ -26,16 +26,16 @@ ROOMS = {
         "hosts.remote hosts.watched hosts.script hosts.answer hosts.transport hosts.travel hosts.moving hosts.gate "
         "hosts.mirror hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
-    "conformance suite": (255, "conformance"),
-    "the core": (3177, "every module that no other room has"),
+    "conformance suite": (252, "conformance"),
+    "the core": (3163, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
-    "faces": (2057, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
-    "loops and conditions": (555, "growth loops expressions references reuse adding"),
-    "widget and client": (735, "widget magics client serving"),
+    "faces": (2063, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
+    "loops and conditions": (551, "growth loops expressions references reuse adding"),
+    "widget and client": (733, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 928
-OTHER_BUDGET = 1763  # our own JavaScript, shell and YAML, without blank lines and comments
+OTHER_BUDGET = 1740  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
@@ -66,10 +66,10 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
-    "engine": (347, "one class that owns a run's loop; what it decides is in control and loops already"),
-    "runs": (233, "Run is what every face calls: nineteen short methods"),
-    "workflow": (292, "the twenty methods that the article's Figure 9 gives to Workflow"),
-    "hosts.local": (208, "one host, and what each thing that it can see of an attempt means"),
+    "engine": (341, "one class that owns a run's loop; what it decides is in control and loops already"),
+    "runs": (238, "Run is what every face calls: nineteen short methods"),
+    "workflow": (289, "the twenty methods that the article's Figure 9 gives to Workflow"),
+    "hosts.local": (207, "one host, and what each thing that it can see of an attempt means"),
     "hosts.remote": (225, "one worker and its script; what its answers mean is in watched"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
