@@ -13,9 +13,9 @@ function parse(text) { try { return JSON.parse(text); } catch { return text; } }
 const plain = (value) => typeof value === "string" && /^\S(.*\S)?$/.test(value) && parse(value) === value;
 const word = (value) => (plain(value) ? value : JSON.stringify(value));
 function lines(value = "") {
-  if (value === null || typeof value !== "object") return String(value);
+  if (typeof value !== "object") return String(value);
   if (Array.isArray(value)) return value.map(word).join("\n");
-  return Object.entries(value).map(([key, own]) => `${key}: ${word(own)}`).join("\n");
+  return Object.entries(value || {}).map(([key, own]) => `${key}: ${word(own)}`).join("\n");
 }
 function read(text, types) {
   const own = text.split("\n").filter((line) => line.trim());
