@@ -127,7 +127,7 @@ GROWN += [f"part[g={g}]/{job}" for g in (1, 2) for job in ("one", "two")]
 @pytest.mark.timeout(1500)
 def test_killed_anywhere_while_the_run_grows(folder, monkeypatch, every):
     """A loop, a repeat, a condition, sub-workflows and jobs that join: one resume ends the run, and all ran once."""
-    monkeypatch.setattr(runs, "start_engine", lambda run: None)
+    monkeypatch.setattr(process, "start", lambda folder: None)
     write(folder, "w.yaml", GROWING)
     nodes = f"{{one: {{exec: '{LEDGER}'}}, two: {{exec: '{LEDGER}', after: one}}}}"
     write(folder, "part.yaml", f"workflow: {{params: {{g: 0}}, nodes: {nodes}}}\n")
