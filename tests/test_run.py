@@ -405,6 +405,7 @@ def test_interrupt_detaches(folder):
     """Ctrl-C in a program that waits leaves the run going and says how to come back."""
     write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'touch up; while [ ! -e go ]; do sleep 0.05; done'}\n")
     command = [sys.executable, "-m", "cc_notebook.cli", "run", "w.yaml"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in a shell's background inherit that it is ignored
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     )
