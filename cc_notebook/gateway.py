@@ -22,6 +22,7 @@ from tornado.websocket import WebSocketClosedError, websocket_connect
 TIMEOUT = 5.0  # seconds for one answer
 START = 40.0  # seconds for the answer that the kernel was started, or that it listens
 END = 8.0  # seconds for the answer that it was ended; a server may give it five before it kills it
+ENDS = 3  # times that its end is asked for
 PAUSE = 2.0  # seconds between two looks whether the kernel is still there
 MISSES = 3  # looks without an answer, and without any message, after which the server counts as gone
 LARGEST = 1 << 30  # bytes of one message
@@ -77,12 +78,18 @@ class Kernel(AsyncKernelClient):
 
     async def shutdown_kernel(self, now: bool = True) -> None:
         """End it, also if we were stopped before the server said which one it is; nothing is raised."""
-        try:
-            if self.starting:
-                await self.ask(f"kernels/{(await self.starting)['id']}", END, method="DELETE")
-        except ERRORS as error:
-            if getattr(error, "code", 0) != 404:
-                print(f"perhaps the kernel is left on {self.url}: {error}", flush=True)
+        starting = self.starting
+        for left in reversed(range(ENDS if starting else 0)):
+            try:
+                assert starting
+                path = f"kernels/{(await starting)['id']}"
+                await self.ask(path, END, method="DELETE")
+                await self.ask(path, END)  # a server that was just restarting it may have it again
+            except ERRORS as error:
+                if getattr(error, "code", 0) == 404:
+                    break
+                if not left:
+                    print(f"perhaps the kernel is left on {self.url}: {error}", flush=True)
         self.starting = None
 
     language, leave = run_sync(_language), run_sync(shutdown_kernel)
