@@ -1,6 +1,7 @@
 """Fixtures for every test: a store of its own, workflow folders, and `--every` for the sweeps."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -106,3 +107,20 @@ def fill(path):
             while file.write(b"x" * size):
                 pass
     assert os.statvfs(path).f_bavail == 0
+
+
+def chromium():
+    """The system's Chromium, by its path."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    need("chromium", found)
+    return found
+
+
+@pytest.fixture
+def browser():
+    """The system's Chromium; for one test only, since its loop would be in the way of others."""
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

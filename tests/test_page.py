@@ -2,14 +2,13 @@
 
 import io
 import json
-import shutil
 import zipfile
 
 import pytest
 
 pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
 import requests
-from conftest import need, until
+from conftest import until
 from test_service import PAGES, Server
 
 
@@ -27,18 +26,6 @@ BELOW = pytest.mark.parametrize("server", ["/user/alice"], indirect=True)
 def pages(server):
     """Where the pages are."""
     return f"{server.base}/cc/"
-
-
-@pytest.fixture
-def browser():
-    """The system's chromium; for one test only, since its loop would be in the way of others."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    need("chromium", found)
-    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 # What a browser writes into its console although all is well.

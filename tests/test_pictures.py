@@ -3,14 +3,12 @@
 import base64
 import json
 import re
-import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import need
 from test_notebooks import notebook
 
 from cc_notebook import Workflow
@@ -242,18 +240,6 @@ def test_report_where_no_picture_can_be_drawn(failed, tmp_path, monkeypatch):
         picture.write(failed.refresh().flow.drawn(), failed.refresh(), tmp_path / "w.svg")
     data = shown(failed.report())
     assert "picture" not in data and len(data["jobs"]) == 4
-
-
-@pytest.fixture
-def browser():
-    """The system's chromium."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    need("chromium", found)
-    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -808,7 +808,10 @@ def test_an_old_key_is_forgotten(folder):
     """After a month its file is gone, with the next start."""
     made = Workflow(name="w")
     made.add_job("a", exec="true")
-    start = lambda run_id: made.run(run_id=run_id, new=True)  # noqa: E731
+
+    def start(run_id):
+        return made.run(run_id=run_id, new=True)
+
     first, _ = running._once("k", "asked", "w", start)
     keys = running.store.home() / "keys"
     (old,) = keys.glob("*.json")

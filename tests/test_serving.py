@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("jupyter_server", reason="needs the extra: pip install -e '.[server]'")
 import requests
-from conftest import until
+from conftest import chromium, until
 from sshd import listens, sshd
 from test_house import EXAMPLE, README
 
@@ -103,10 +103,7 @@ def test_view_logs_the_browser_in_without_a_token_in_a_url(service):
     token = (service.folder / "token").read_text()
     assert opened == page.as_uri() and token not in opened and token in page.read_text()
     pytest.importorskip("playwright.sync_api")
-    program = next(filter(os.path.exists, ("/usr/bin/chromium", "/usr/bin/chromium-browser")), None)
-    if not program:
-        pytest.skip("chromium is not installed: run tests/setup.sh")
-    words = [sys.executable, "-c", BROWSE, program, opened, serving.running()["url"]]
+    words = [sys.executable, "-c", BROWSE, chromium(), opened, serving.running()["url"]]
     done = subprocess.run(words, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     urls = json.loads(done.stdout)

@@ -279,7 +279,10 @@ def test_without_a_widget_the_picture_follows(kernel, folder):
         lambda told: any("jupyter cc doctor" in data["text/html"] for data in bundles(told, "update_display_data"))
     )
     kernel("w.run().wait(); None")
-    shown = lambda told: [data["text/plain"] for data in bundles(told, "update_display_data")]  # noqa: E731
+
+    def shown(told):
+        return [data["text/plain"] for data in bundles(told, "update_display_data")]
+
     kernel.until(lambda told: sum("done, 100 %" in text for text in shown(told)) >= 2)
     identities = {
         m["content"]["transient"]["display_id"] for m in kernel.told if m["msg_type"] == "update_display_data"

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import nbformat
 import pytest
 import requests
 import yaml
-from conftest import need, until, write
+from conftest import until, write
 from test_widget import BAD_LABEL, HOSTILE, WAIT
 
 from cc_notebook import Workflow
@@ -80,18 +79,6 @@ def lab(tmp_path_factory):
     yield found
     found.process.terminate()
     found.process.wait(30)
-
-
-@pytest.fixture
-def browser():
-    """The system's Chromium; for one test only, since its loop would be in the way of others."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    need("chromium", found)
-    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
 
 
 class Notebook:
