@@ -161,6 +161,8 @@ def content(runnable: Sequence[str], jobs: Mapping[str, Job], short: Set[str]) -
     """Those that want nothing of what is short; places and processors are wanted by all."""
     if short & {"places", "cpus"}:
         return []
+    if not short:  # asked before each start: a queue of thousands is not read through
+        return runnable
     return [name for name in runnable if not any(getattr(jobs[name].resources, kind) for kind in short)]
 
 

@@ -37,7 +37,8 @@ class Slots:
     """The units of this computer; `limit` places are this run's own limit, `host` may say what there is."""
 
     def __init__(self, folder: Path, limit: int, host: Host) -> None:
-        self.path, self.limit, self.host = folder / "units", limit, host
+        self.path, self.limit = folder / "units", limit
+        self.has = here(host, Resources()).model_copy(update={"gpus": host.gpus})  # asked once, not for every job
         self.held: dict[str, Place] = {}  # what was taken for attempts that have not started yet
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -63,14 +64,13 @@ class Slots:
 
     def _units(self, wanted: Resources) -> list[tuple[str, Sequence[int], int]]:
         """Each kind with its units and how many are wanted; the gpus come last. More places are as many processors."""
-        has = here(self.host, wanted)
         memory = -(-(wanted.memory or 0) // MEMORY)
         found: list[tuple[str, Sequence[int], int]] = [
             ("places", range(self.limit), 1),
-            ("cpus", range(max(self.limit, has.cpus or 1)), wanted.cpus),
-            ("memory", range(max((has.memory or 0) // MEMORY, memory)) if memory else (), memory),
+            ("cpus", range(max(self.limit, self.has.cpus or 1)), wanted.cpus),
+            ("memory", range(max((self.has.memory or 0) // MEMORY, memory)) if memory else (), memory),
         ]
-        gpus = range(has.gpus or 0) if self.host.gpus is not None else _gpus() if wanted.gpus else ()
+        gpus = range(self.has.gpus) if self.has.gpus is not None else _gpus() if wanted.gpus else ()
         return [*found, ("gpus", gpus, wanted.gpus)]
 
 

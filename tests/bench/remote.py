@@ -31,8 +31,8 @@ def remote(tools: Tools, jobs: int, seconds: float, megabytes: int) -> list[Row]
     (base / "home").mkdir(parents=True)
     forced = f"SetEnv HOME={base}/home\nForceCommand {COUNT.format(base=base)}\n"
     with (
-        sshd(base / "plain", extra=f"SetEnv HOME={base}/home\n") as plain,
-        sshd(base / "counted", extra=forced) as counted,
+        sshd(base / "plain", more=f"SetEnv HOME={base}/home\n") as plain,
+        sshd(base / "counted", more=forced) as counted,
     ):
         return [
             _crowd(tools, base, plain, jobs),
