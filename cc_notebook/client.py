@@ -5,13 +5,14 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
-
-import requests
 
 from cc_notebook import files, serving, spec
 from cc_notebook.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    import requests
 
 LIMIT = 90  # seconds that an answer may take; the server itself waits 60 at most
 
@@ -24,6 +25,8 @@ class RESTWorkflow:
     """
 
     def __init__(self, url: str | None = None, token: str = "") -> None:
+        import requests  # only here, since it takes as long as all that a command of `jupyter cc` imports
+
         self._session = requests.Session()
         for found, secret in [(url, token)] if url else _servers():
             self.url = f"{found.rstrip('/')}/cc/api"
@@ -92,7 +95,9 @@ class RESTWorkflow:
         found: dict[str, Any] = self._ask(method, *names, **options).json()
         return found
 
-    def _ask(self, method: str, *names: str, must: bool = True, **options: Any) -> requests.Response:
+    def _ask(self, method: str, *names: str, must: bool = True, **options: Any) -> "requests.Response":
+        import requests
+
         path = "/".join(quote(name, safe="") for name in names)
         try:
             answer = self._session.request(method, f"{self.url}/{path}", timeout=LIMIT, **options)

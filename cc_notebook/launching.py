@@ -56,7 +56,7 @@ def prepare(spec: RunSpec, state: RunState, name: str, number: int) -> Launch:
     if missing := next((path for path in inputs if "\0" in path or not os.path.isfile(path)), None):
         raise InputError(f"job '{job.name}' needs the file {missing!r}, which is not there")
     facts = {"script": digest, **payload.facts(job, around, scope.item), **_contents(folder, job, scope.item)}
-    facts["jobs before"] = [told.strip() for told in before]
+    facts["jobs before"] = before
     return Launch(attempt, payload.files(job, attempt, around, {**note, "facts": facts}), inputs, facts)
 
 
@@ -65,8 +65,8 @@ def _before(state: RunState, name: str) -> tuple[Scope, dict[str, Mapping[str, o
     flow, known = state.flow, loops.Outputs(state.flow, state.jobs, name)
     scope = flow.scope(name)
     outputs = {other: known[other] for other in references.named(flow.jobs[name]) if known.get(other)}
-    skipped = {other: " skipped" for other, _ in flow.before(name) if state.jobs[other].state == "skipped"}
-    return scope, outputs, [f"{other} {mark}{skipped.get(other, '')}" for other, mark in flow.before(name)]
+    told = ((other, mark, "skipped" * (state.jobs[other].state == "skipped")) for other, mark in flow.before(name))
+    return scope, outputs, [" ".join(filter(None, words)) for words in told]
 
 
 def _contents(folder: str, job: Job, item: Item) -> dict[str, str]:

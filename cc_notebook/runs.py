@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 from cc_notebook import control, freshness, hosts, loops, process
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
-from cc_notebook.hosts.folder import copied, write
+from cc_notebook.hosts.folder import copied, piece, write
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of, serves
@@ -151,28 +151,26 @@ class Run:
 
     def log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> str:
         """Up to `limit` bytes of a job's log from byte `start` (negative: from the end); control codes included."""
-        return self.read_log(job, attempt, start, limit).decode(errors="replace")
+        return self.log_reader(job, attempt)(start, limit).decode(errors="replace")
 
-    def read_log(self, job: str, attempt: int | None = None, start: int = 0, limit: int = 1 << 20) -> bytes:
-        """See `log`. Of a job on another machine it is asked there. Raises UnavailableError."""
+    def log_reader(self, job: str, attempt: int | None = None) -> Callable[[int, int], bytes]:
+        """What reads a part of a log by its start and limit, see `log`. It needs nothing of this object any more.
+
+        Of a job on another machine it asks there, so it may wait, and raise UnavailableError.
+        """
         path, view = self.log_path(job, attempt), self.refresh()
         if path and (own := view.flow.jobs[job]).kind != "local":
-            return hosts.read_log(self.spec, own, path.parent.relative_to(self.folder), start, limit, view.hosts)
-        with suppress(FileNotFoundError), open(path or os.devnull, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size + start) if start < 0 else start)
-            return file.read(limit)
-        return b""
+            return partial(hosts.read_log, self.spec, own, path.parent.relative_to(self.folder), dict(view.hosts))
+        return partial(piece, path or Path(os.devnull))
 
     def log_path(self, job: str, attempt: int | None = None) -> Path | None:
         """The log file of an attempt (default: the newest), None before the first."""
-        newest = self.refresh().jobs[self._known(job)].attempt
+        view = self.refresh()
+        newest = view.jobs[self._known(job)].attempt
         number = attempt or newest
         if number > newest:
             raise InputError(f"job '{job}' has {newest or 'no'} attempts, not {number}")
-        return (
-            self.folder / attempt_of(self.refresh().flow.jobs[job], self.id, number).folder / "log" if number else None
-        )
+        return self.folder / attempt_of(view.flow.jobs[job], self.id, number).folder / "log" if number else None
 
     def reader(self) -> Reader:
         """Reads the events from the first, and at each further call those that came since."""

@@ -27,14 +27,14 @@ ROOMS = {
         "hosts.mirror hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (252, "conformance"),
-    "the core": (3163, "every module that no other room has"),
+    "the core": (3165, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
-    "faces": (2070, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
+    "faces": (2071, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
     "loops and conditions": (551, "growth loops expressions references reuse adding"),
-    "widget and client": (733, "widget magics client serving"),
+    "widget and client": (736, "widget magics client serving"),
 }
-EXTENSION_BUDGET = 928
+EXTENSION_BUDGET = 942
 OTHER_BUDGET = 1740  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 

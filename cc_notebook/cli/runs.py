@@ -132,7 +132,7 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
         raise InputError(f"'{job}' is a group, whose members have the logs: name one, as '{members[0]}'")
     terminal = sys.stdout.isatty()
     if tail is not None and not follow:
-        sys.stdout.buffer.write(found.read_log(job, attempt, -tail, tail) if tail else b"")
+        sys.stdout.buffer.write(found.log_reader(job, attempt)(-tail, tail) if tail else b"")
         return
     path, offset = None, 0
     while True:
@@ -141,7 +141,8 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
         if newest != path:
             path = newest
             offset = max(0, path.stat().st_size - tail) if path and tail is not None and path.exists() else 0
-        while path and (data := found.read_log(job, attempt, offset)):
+        read = found.log_reader(job, attempt)
+        while path and (data := read(offset, 1 << 20)):
             offset += len(data)
             out = clean(data.decode(errors="replace")).encode() if terminal else data
             sys.stdout.buffer.write(out)

@@ -10,19 +10,14 @@ import webbrowser
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cc_notebook import runs, serving, store
 from cc_notebook.cli.group import AS_JSON, main
 from cc_notebook.cli.workflow import JOB, NAME, attribute, workflow
+from cc_notebook.client import LIMIT, RESTWorkflow
 from cc_notebook.errors import InputError, ResourceError, clean
-
-if TYPE_CHECKING:
-    from cc_notebook.client import RESTWorkflow
-
-LIMIT = 90  # seconds that the service may take to start or to stop
 
 
 @main.command()
@@ -88,20 +83,13 @@ def service() -> None:
     """Do it on the service that `jupyter cc start` has started."""
 
 
-def _client() -> "RESTWorkflow":
-    """The service's client; imported when it is used, since its HTTP library slows down the start of every command."""
-    from cc_notebook.client import RESTWorkflow
-
-    return RESTWorkflow.of_service()
-
-
 @service.command()
 @NAME
 @JOB
 @click.argument("args", nargs=-1, required=True, metavar="FILENAME | ATTRIBUTE=VALUE...")
 def add(name: str | None, job: str | None, args: Sequence[str]) -> None:
     """Upload the workflow FILENAME (YAML with its scripts, or an archive), or add or change a job."""
-    rest = _client()
+    rest = RESTWorkflow.of_service()
     if len(args) == 1 and not job and os.path.exists(args[0]):
         click.echo(clean(f"{rest.upload_workflow(args[0], name)['name']}: uploaded"))
         return
@@ -118,7 +106,7 @@ def add(name: str | None, job: str | None, args: Sequence[str]) -> None:
 @JOB
 def list_known(name: str | None, job: str | None) -> None:
     """List workflows, jobs or attributes: all that is known of what is named."""
-    rest = _client()
+    rest = RESTWorkflow.of_service()
     lines = [flow["name"] for flow in rest.list_workflows()]
     if name or job:
         found = rest.get_workflow(name or "workflow", job)
@@ -132,4 +120,4 @@ def run_it(name: str | None) -> None:
     """Run a workflow there, and show it live."""
     from cc_notebook.views import watch
 
-    watch.to_the_end([runs.find(_client().run_workflow(name or "workflow")["run"])], False)
+    watch.to_the_end([runs.find(RESTWorkflow.of_service().run_workflow(name or "workflow")["run"])], False)

@@ -107,7 +107,7 @@ def line(name: str, user: str, host: model.Host) -> "Transport":
 
 
 def read_log(
-    spec: model.RunSpec, job: model.Job, folder: Path, start: int, limit: int, known: Mapping[str, Reach]
+    spec: model.RunSpec, job: model.Job, folder: Path, known: Mapping[str, Reach], start: int, limit: int
 ) -> bytes:
     """A part of the log of an attempt on another machine. Raises UnavailableError."""
     from cc_notebook.hosts import travel

@@ -101,6 +101,14 @@ def show_log(log: str, results: Path | None, name: str) -> None:
             os.symlink(log, link)
 
 
+def piece(log: Path, start: int, limit: int) -> bytes:
+    """Up to `limit` bytes of a log from byte `start`, from the end if that is negative; none where there is no log."""
+    with suppress(FileNotFoundError), open(log, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size + start) if start < 0 else start)
+        return file.read(limit)
+    return b""
+
+
 def _never_waiting(path: str, flags: int) -> int:
     """Open for reading; a FIFO that a job put in the place of a file must not stop the engine."""
     return os.open(path, flags | os.O_NONBLOCK)

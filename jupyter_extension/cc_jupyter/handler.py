@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import inspect
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from http.client import responses
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from tornado import web
 from tornado.iostream import StreamClosedError
 
-from cc_jupyter.following import in_thread
+from cc_jupyter.following import POOL, READER, in_thread
 from cc_jupyter.route import JSON, Ask, Refusal, Reply, Route, encoded
 from cc_notebook.errors import CCError, InputError, NotFoundError, ResourceError, SpecError, UnavailableError, clean
 
@@ -41,16 +41,19 @@ class Handler(APIHandler):
                 self.set_header("Allow", ", ".join(self.routes))
                 hint = f"use {' or '.join(self.routes)}" if self.routes else f"see {API}/openapi.json"
                 raise Refusal(405 if self.routes else 404, "nothing answers this", hint)
-            given = await in_thread(lambda: route.call(names, self._query(), *self._body(route)))
-            waits = inspect.iscoroutinefunction(route.work)
-            reply = _ready(await route.work(**given)) if waits else await in_thread(lambda: _ready(route.work(**given)))
-            await self._send(route, reply)
+            reply = await in_thread(self._done, route, names, pool=READER if route.reads else POOL)
+            await self._send(route, _ready(await reply) if inspect.iscoroutine(reply) else reply)
         except (asyncio.CancelledError, StreamClosedError):
             self.log.debug("the client of %s has gone", self.request.path)
         except (CCError, Refusal, UnicodeDecodeError, ValidationError) as error:
             status, told = explained(error, route, names)
             self.set_status(status)
             self.finish(told)
+
+    def _done(self, route: Route, names: Sequence[str]) -> Reply | Coroutine[Any, Any, Any]:
+        """What the route's function gives: an answer as bytes, or, where it only waits, what is to be awaited."""
+        found = route.work(**route.call(names, self._query(), *self._body(route)))
+        return found if inspect.iscoroutine(found) else _ready(found)
 
     def on_connection_close(self) -> None:
         """A client that goes away ends what waits for it."""

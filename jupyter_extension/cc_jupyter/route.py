@@ -72,6 +72,11 @@ class Route:
         """The word by which an authorizer knows what is about to be done."""
         return "read" if self.method == "GET" else "execute" if self.runs else "write"
 
+    @property
+    def reads(self) -> bool:
+        """It waits for nothing: it only looks at what is known, and tells it as JSON."""
+        return self.method == "GET" and not any(isinstance(given, str) for given in self.gives)
+
     @cached_property
     def names(self) -> list[str]:
         """The variable parts of the path."""

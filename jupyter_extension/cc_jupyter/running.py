@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from cc_jupyter import archive
 from cc_jupyter.flows import attachment, path_of
-from cc_jupyter.following import Follower, in_thread, stream
+from cc_jupyter.following import READER, Follower, in_thread, stream
 from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, Past, RunState, Start, Wait
-from cc_jupyter.route import Ask, Refusal, Reply, encoded
+from cc_jupyter.route import Ask, Refusal, Reply
 from cc_notebook import hosts, keeping, launching, runs, state, store
 from cc_notebook.errors import NotFoundError, UnavailableError
 from cc_notebook.hosts.base import shown_name
@@ -108,9 +108,11 @@ def steer_job(run: str, job: str, verb: Literal["cancel", "retry"], body: Nothin
     return getattr(run_of(run), verb)(job).status(job)
 
 
-def log(run: str, job: str, attempt: int = 0, start: int = 0, limit: Bytes = 1 << 20) -> Reply:
+async def log(run: str, job: str, attempt: int = 0, start: int = 0, limit: Bytes = 1 << 20) -> Reply:
     """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end, a tail)."""
-    return Reply(run_of(run).log(job, attempt or None, start, limit), media="text/plain; charset=utf-8")
+    read = await in_thread(lambda: run_of(run).log_reader(job, attempt or None), pool=READER)
+    found = await in_thread(read, start, limit)  # it may wait for another machine
+    return Reply(found.decode(errors="replace"), media="text/plain; charset=utf-8")
 
 
 def outputs(run: str, job: str) -> Any:
@@ -202,12 +204,12 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
     seen = int(last) if last.isdecimal() and last.isascii() and len(last) < 20 else after
     async with Follower.of(found) as follower:
         if wait is not None:
-            new = [event.to_dict() for event in await follower.past_soon(after, wait)]
+            new = [json.loads(event.json) for event in await follower.past_soon(after, wait)]
             return Reply({"events": new, "seq": new[-1]["seq"] if new else after, "ended": follower.ended})
         if follower.ended and not follower.past(seen):
             return Reply(status=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Reply(stream(found, seen, encoded), media="text/event-stream", headers=headers)
+    return Reply(stream(found, seen), media="text/event-stream", headers=headers)
 
 
 def machines() -> Any:
