@@ -25,7 +25,7 @@ def read_file(path: Path) -> bytes:
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
         near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]
-        hint = f"did you mean {' or '.join(near)}?" if near else "name a workflow file (.yaml)"
+        hint = f"there is {', '.join(near)}" if near else "name a workflow file (.yaml)"
         raise InputError(f"{shown(path)} cannot be read: {error.strerror}; {hint}") from None
 
 

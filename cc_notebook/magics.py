@@ -72,7 +72,7 @@ def _job(given: Any, name: str, after: Sequence[str], names: str, bash: bool, ar
     flow.add_job(name, script, **dict(map(attribute, args)), **({"after": ", ".join(after)} if after else {}))
     flow.model()
     path = flow.save()
-    print(f"job {name} is {script}, in {path.name} ({len(flow.nodes)} jobs); run: %cc run {shlex.quote(path.name)}")
+    print(f"job {name} is {script}, in {path.name} (jobs: {len(flow.nodes)}); run: %cc run {shlex.quote(path.name)}")
 
 
 def of_notebook(variables: dict[str, Any]) -> Workflow:

@@ -47,7 +47,7 @@ class Workflow:
             self.load(self.filename)
 
     def __repr__(self) -> str:
-        return f"<Workflow {self.name}: {len(self.nodes)} jobs>"
+        return f"<Workflow {self.name}: {len(self.nodes)} job{'s' * (len(self.nodes) != 1)}>"
 
     def __getitem__(self, name: str) -> Job:
         return self.job(name)

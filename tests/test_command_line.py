@@ -132,6 +132,8 @@ def test_add_by_file_makes_it_known(folder, cc):
     assert "jobs: 2" in ok(cc("workflow", "add", "--filename=here.yaml"))
     assert str(path) in ok(cc("workflow", "list")) and path.read_text() == TWO
     assert ok(cc("run", "here", "--dry-run"))
+    write(folder, "there.yaml", TWO)
+    assert ok(cc("run", "there", "--dry-run"))  # nobody knows it, but it is in this folder
     assert "a done" in ok(cc("workflow", "run", "--filename=here.yaml"))
 
 
@@ -149,7 +151,7 @@ def test_add_by_file_makes_it_known(folder, cc):
         ("add --name=two --job=a name=c", ["the name 'c' differs from its key 'a'"]),
         ("add --name=two exec=true", ["--job", "--filename"]),
         ("add --name=two --job=c --filename=two.yaml", ["--job", "--filename"]),
-        ("add --name=two --filename=no.yaml", ["no.yaml cannot be read"]),
+        ("add --name=two --filename=no.yaml", ["no.yaml cannot be read", "there is two.yaml"]),
         ("add --name=two", ["--job", "--filename"]),
         ("add --name=../up --job=c exec=true", ["'../up'"]),
         ("add --name=/dev/null/w.yaml --job=c exec=true", ["/dev/null/w.yaml cannot be written"]),

@@ -336,7 +336,7 @@ def test_cells_become_jobs(kernel, folder, monkeypatch):
     kernel("size, secret = [1, {'a': 'it\\'s {x}'}], 5")
     kernel("%load_ext cc_notebook")
     told = kernel.text('%%cc job fetch --bash --with size timeout=10m\necho "$size" > fetched.txt')
-    assert told == "job fetch is fetch.sh, in My notes.yaml (1 jobs); run: %cc run 'My notes.yaml'"
+    assert told == "job fetch is fetch.sh, in My notes.yaml (jobs: 1); run: %cc run 'My notes.yaml'"
     code = "from cc_notebook import progress\nprogress(50, text=size[1]['a'], seen='secret' in globals())"
     kernel("%%cc job train --after fetch --with size\n" + "raise SystemExit(1)")
     kernel("%%cc job train --after fetch --with size\n" + code)

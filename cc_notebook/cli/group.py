@@ -38,11 +38,11 @@ def main() -> None:
 
 
 def file_of(name: str) -> Path:
-    """A workflow file by path, or by the name under which it is registered."""
+    """A workflow file by path, or by its name: that of this folder, else the one that is registered."""
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path) or path.suffix in (".yaml", ".yml") or "/" in name:
         return path
-    found = store.registered(name)
+    found = [Path(f"{name}.yaml")] if os.path.isfile(f"{name}.yaml") else store.registered(name)
     if len(found) > 1:
         raise InputError(f"'{name}' could be {' or '.join(map(str, found))}: name the file")
     return found[0] if found else path
