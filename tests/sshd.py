@@ -6,7 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -76,8 +76,10 @@ class Server:
     def signal(self, number):
         """To the listener and its sessions, and to nothing that they started."""
         listener = psutil.Process(self.process.pid)
-        for found in (listener, *(one for one in listener.children(recursive=True) if one.name().startswith("sshd"))):
-            found.send_signal(number)
+        for found in (listener, *listener.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # what a session runs can end at any moment
+                if found.name().startswith("sshd"):
+                    found.send_signal(number)
 
     def stop(self):
         """End it and every connection at once; jobs go on."""
