@@ -182,7 +182,7 @@ class Engine:
     # ---- observations -------------------------------------------------------------------------------------------
 
     def _observe(self) -> None:
-        for name, host in self._hosts.items():
+        for name, host in list(self._hosts.items()):
             known = self.state.hosts[name]
             if known.opened and known.way is None and host.address is not None:
                 self._emit(Event("opened", host=name, native_id=host.address))
@@ -192,6 +192,9 @@ class Engine:
                 status = self.state.jobs[seen.job]
                 if status.state in ALIVE and status.attempt == seen.number:
                     self._take(seen, status)
+            if host.left is not None:
+                self._emit(Event("closed", host=name, reason=host.left))  # killed before that, the next does it again
+                self._hosts.pop(name).close()
 
     def _take(self, seen: Observation, status: JobStatus) -> None:
         name, number, job = seen.job, seen.number, self.jobs[seen.job]
@@ -218,16 +221,14 @@ class Engine:
 
     def _end(self) -> None:
         """Write the end once nothing runs and nothing can start any more."""
-        if self.state.ended or self.alive or self._later or self.plan.to_skip or self.plan.closing:
+        more = self._later or self.plan.to_skip or self.plan.closing or any(self.plan.runnable.values())
+        if self.state.ended or self.alive or more:
             return
-        if any(self.plan.runnable.values()):
-            return
-        for name in [name for name, known in self.state.hosts.items() if known.opened]:
-            why = hosts.close(self.spec, self._job_on(name), self.state.hosts[name].way or "")
-            self._emit(Event("closed", host=name, reason=why))  # killed before that, the next engine does it again
-            if host := self._hosts.pop(name, None):
-                host.close()
-        self._emit(control.ending(self.state, self.plan))
+        opened = [name for name, known in self.state.hosts.items() if known.opened]
+        for name in opened:
+            self._host(name).leave()  # in the host's own thread: it may take long
+        if not opened:
+            self._emit(control.ending(self.state, self.plan))
 
     # ---- starting -----------------------------------------------------------------------------------------------
 
@@ -362,14 +363,11 @@ class Engine:
 
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
-            job = self._job_on(name)
+            job = next(job for job in self.jobs.values() if hosts.name_of(job) == name)
             if hosts.has_way(self.spec, job) and not self.state.hosts[name].opened:
                 self._emit(Event("opening", host=name))
             self._hosts[name] = hosts.make(self.spec, self.folder, job, self.state.hosts[name].way)
         return self._hosts[name]
-
-    def _job_on(self, host: str) -> Job:
-        return next(job for job in self.jobs.values() if hosts.name_of(job) == host)
 
     def _attempt(self, name: str) -> Attempt:
         return payload.attempt_of(self.jobs[name], self.spec.run, self.state.jobs[name].attempt)

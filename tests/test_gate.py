@@ -25,6 +25,7 @@ echo "address=127.0.0.1"
 """
 DOWN = """#!/bin/sh
 echo "down $CC_ADDRESS" >> {log}
+[ -e {base}/slow-down ] && while [ ! -e {base}/halted ]; do sleep 0.1; done
 kill "$(cat {base}/cloud.pid)" && rm {base}/cloud.pid
 """
 
@@ -107,6 +108,38 @@ def test_the_next_engine_uses_the_way_that_is_open(cloud, tmp_path):
     until(lambda: len(log(tmp_path)) == 2)
     (tmp_path / "go").touch()
     assert run.wait().state == "done" and log(tmp_path) == ["up", "up", "down 127.0.0.1"]
+
+
+def test_a_slow_way_keeps_nothing_else_waiting(cloud, tmp_path):
+    """While it opens, and while it closes, other hosts' jobs start and requests are answered; its own jobs wait."""
+    base = tmp_path / "sshd"
+    for name in ("slow", "slow-down"):
+        (base / name).touch()
+    w = flow(cloud, far="true")
+    w.add_job("here", exec="true")
+    run = w.run()
+    until(lambda: run.refresh().jobs["here"].state == "done")
+    assert log(tmp_path) == ["up"] and run.refresh().jobs["far"].state == "submitted"
+    (base / "booted").touch()
+    until(lambda: len(log(tmp_path)) == 2)
+    run.add_job("again", after="far", exec="true", kind="ssh", host="box")
+    run.add_job("meanwhile", after="far", exec="true")
+    until(lambda: run.refresh().jobs["meanwhile"].state == "done")
+    assert run.refresh().jobs["again"].state == "ready" and log(tmp_path) == ["up", "down 127.0.0.1"]
+    (base / "halted").touch()
+    assert run.wait().state == "done" and log(tmp_path) == ["up", "down 127.0.0.1"] * 2
+
+
+def test_killed_while_the_way_is_closed(cloud, tmp_path):
+    """SIGKILL of the engine while `after` works: the next one runs it again, and then the run has ended."""
+    base = tmp_path / "sshd"
+    run = flow(cloud, job="true").run()
+    (base / "slow-down").touch()
+    until(lambda: len(log(tmp_path)) == 2)
+    os.kill(engines(run)[-1], signal.SIGKILL)
+    until(lambda: not run.engine_alive())
+    (base / "halted").touch()
+    assert run.resume().wait().state == "done" and log(tmp_path) == ["up", *["down 127.0.0.1"] * 2]
 
 
 def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):

@@ -72,9 +72,7 @@ def login(name: str, file: str | None) -> None:
 
 @main.command("attach")
 @click.argument("file")
-@click.option(
-    "--run", "run_id", required=True, metavar="ID", help="The run's id, see <name>-runs/ or a host's workdir."
-)
+@click.option("--run", "run_id", required=True, metavar="ID", help="The run's id, see <name>-runs/ or a host's files.")
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on.")
 @AS_JSON
 def attach_run(file: str, run_id: str, detach: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cc_notebook import model, store
-from cc_notebook.errors import InputError, UnavailableError
+from cc_notebook.errors import InputError
 from cc_notebook.freshness import Reach
 from cc_notebook.hosts.base import Host
 from cc_notebook.hosts.known import user_hosts
@@ -87,17 +87,6 @@ def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":
 def has_way(spec: model.RunSpec, job: model.Job) -> bool:
     """True if commands of the user's open or close the way to a job's host."""
     return bool(settings(spec.workflow, job).before or settings(spec.workflow, job).after)
-
-
-def close(spec: model.RunSpec, job: model.Job, address: str) -> str:
-    """Close the way to a job's host by its `after`; why that failed, if it did."""
-    from cc_notebook.hosts.gate import command
-
-    try:
-        command("after", settings(spec.workflow, job).after, spec.folder, address)
-    except UnavailableError as error:
-        return str(error)
-    return ""
 
 
 def line(name: str, user: str, host: model.Host) -> "Transport":

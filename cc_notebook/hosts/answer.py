@@ -45,16 +45,12 @@ def parse(lines: Sequence[str]) -> dict[str, Look]:
             look.add.append(line[1:])
         elif word in ("cc-gone", "cc-lost"):
             look.gone = word
-        elif word == "cc-claim":
-            look.claim = rest
+        elif word in ("cc-claim", "cc-born", "cc-error"):
+            setattr(look, word[3:], rest)
         elif word == "cc-names":
             look.names = rest.split()
-        elif word == "cc-born":
-            look.born = rest
         elif word == "cc-left":
             look.left = len(rest.split())
-        elif word == "cc-error":
-            look.error = rest
         elif word == "cc-log":
             look.size = int(rest or 0)
         elif word == "cc-times":

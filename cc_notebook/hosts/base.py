@@ -69,11 +69,13 @@ class Host(Protocol):
     """A machine that runs attempts. Calls return at once; what they bring is seen by a later `observe`.
 
     `trouble` is why it cannot be reached now, empty if it can; `seen` is when it last answered, in seconds since the
-    epoch here. `address` is None until the way there is open, see gate.
+    epoch here. `address` is None until the way there is open, see gate; `left` is None until it is closed by `leave`,
+    after that why this failed, if it did.
     The engine adopts an attempt that it did not start itself by `watch`; starting twice never runs twice.
     """
 
     trouble: str
+    left: str | None
 
     @property
     def seen(self) -> float | None:
@@ -112,6 +114,9 @@ class Host(Protocol):
 
     def patience(self) -> float:
         """Seconds after which `observe` is worth a call although no descriptor is readable."""
+
+    def leave(self) -> None:
+        """Nothing runs there: close the way; nothing can start there any more. Asked twice it is done once."""
 
     def close(self) -> None:
         """Let go of everything; running attempts go on."""

@@ -59,6 +59,14 @@ class Gate:
         if self._line:
             self._line.close()
 
+    def leave(self) -> str:
+        """Close the way by `after`; why that failed, if it did."""
+        try:
+            command("after", self.host.after, self.folder, self.address or "")
+        except (UnavailableError, OSError) as error:
+            return str(error)
+        return ""
+
     def _again(self) -> None:
         if self._inherited:
             self._inherited, self.address, self._line = False, None, None

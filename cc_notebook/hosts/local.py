@@ -35,6 +35,7 @@ class LocalHost:
     ) -> None:
         self.run_dir, self.slots, self.results = run_dir, slots, results
         self.trouble, self.address, self.seen = "", "", time.time()
+        self.left: str | None = None
         self.shell = shutil.which("sh") or "sh"  # looked for once, not for every job
         self.env = environment(env)
         self._parent = Parent(run_dir, python, self.env)
@@ -73,10 +74,8 @@ class LocalHost:
 
     def watch(self, attempts: Sequence[Attempt]) -> None:
         """See Host.watch."""
-        for attempt in attempts:
-            live = Live(
-                attempt, f"{self.run_dir}/{attempt.folder}", launches=LAUNCHES
-            )  # it ran: it is not started again
+        for attempt in attempts:  # they ran: they are not started again
+            live = Live(attempt, f"{self.run_dir}/{attempt.folder}", launches=LAUNCHES)
             self._live[attempt.job, attempt.number] = live
         self._look_within(0)
 
@@ -112,6 +111,9 @@ class LocalHost:
     def patience(self) -> float:
         """See Host.patience."""
         return max(0.0, self._next - time.monotonic())
+
+    def leave(self) -> None:
+        """See Host.leave: there is no way to close."""
 
     def close(self) -> None:
         """See Host.close."""

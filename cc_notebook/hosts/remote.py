@@ -51,6 +51,7 @@ class RemoteHost:
     ) -> None:
         self.transport, self.limit, self.trouble, self.results, self._batch = transport, limit, "", results, batch
         self.seen: float | None = None
+        self.left: str | None = None
         self.has, self.rest = host or Host(), (host or Host()).min_poll
         self._run_dir, self._mirror = there(f"{workdir}/{run}"), Mirror(home)
         self._troubles: dict[str, str] = {}  # of the looks and of the files that travel
@@ -113,13 +114,9 @@ class RemoteHost:
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
-        try:
+        with suppress(BlockingIOError):
             os.read(self._bell, 4096)
-        except BlockingIOError:
-            return []
-        found = []
-        while not self._outbox.empty():
-            found.append(self._outbox.get())
+        found = [self._outbox.get() for _ in range(self._outbox.qsize())]
         for seen in found:
             if seen.ending:
                 self._busy.pop((seen.job, seen.number), None)
@@ -132,6 +129,11 @@ class RemoteHost:
     def patience(self) -> float:
         """See Host.patience."""
         return 3600.0
+
+    def leave(self) -> None:
+        """See Host.leave."""
+        self.limit = 0
+        self._do(self._leave)
 
     def close(self) -> None:
         """See Host.close. A worker that hangs in a call is left behind with its connection."""
@@ -172,6 +174,11 @@ class RemoteHost:
             took = time.monotonic() - began
             self._wake.wait(max(pause, self.rest) - took if self._live else None)
         self.transport.close()
+
+    def _leave(self) -> None:
+        if self.left is None:
+            self.left = getattr(self.transport, "leave", str)()
+            os.write(self._ring, b"!")
 
     def _round_trip(self) -> bool:
         """One script for everything; True if it brought news."""
@@ -228,15 +235,10 @@ class RemoteHost:
             parts.append(shlex.join(["cc_wait", *(live.attempt.folder for live in lives if live.claim)]))
         parts.append('{ true > "$cc_run/mark"; } 2> /dev/null')
         for live in lives:
-            folder, token = shlex.quote(live.attempt.folder), shlex.quote(live.attempt.token)
             if live in new and live.launch and live.packed:
                 live.again = now + (FULL if script.special(live.attempt) else RESTART)
                 parts.append(script.start(live.launch, live.packed, self._batch.submit(live.attempt.token)))
-            if live.cancelled:
-                parts.append(f"cc_end {folder} {token} {'KILL' if now > live.cancelled else 'TERM'}")
-            elif live.refused:
-                parts.append(f"cc_refuse {folder}")
-            parts.append(f"cc_look {folder} {token} {live.offset} '{live.born if live.born.isdigit() else ''}'")
+            parts += live.asked(now)
         return script.whole(self._run_dir, parts)
 
     def _admit(self, live: Watched) -> None:

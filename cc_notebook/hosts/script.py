@@ -87,9 +87,8 @@ def start(launch: Launch, packed: Packed, submit: str) -> str:
     steps += [file(f"{work}/{shlex.quote(name)}", text) for name, text in packed.texts.items()]
     for name in packed.large:
         source, target = f'"$cc_run"/{staged(attempt, name)}', f"{work}/{shlex.quote(name)}"
-        steps.append(
-            f"{{ ln -f {source} {target}.part || cp {source} {target}.part; }} && mv -f {target}.part {target}"
-        )
+        part = f"{target}.part"
+        steps.append(f"{{ ln -f {source} {part} || cp {source} {part}; }} && mv -f {part} {target}")
     steps += [f"cc_made {folder}", *([f'rm -rf "$cc_run"/inputs/{folder}'] if packed.large else [])]
     make = " &&\n".join(steps)  # on a full disk nothing of it counts
     wanted, room = attempt.resources, ""

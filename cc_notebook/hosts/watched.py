@@ -1,5 +1,7 @@
-"""One attempt on another machine as its engine sees it: what is known of it, and what an answer means. No I/O here."""
+"""One attempt on another machine as its engine sees it: what is known, what is asked, what answers mean. No I/O."""
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cc_notebook import protocol
@@ -30,6 +32,15 @@ class Watched:
         """True if only it can change something: nothing has to be done for it now."""
         here = self.launch is not None and self.packed is None  # its files are on their way
         return bool(self.claim or here) and not (self.cancelled or self.refused or self.bereft)
+
+    def asked(self, now: float) -> Iterator[str]:
+        """What is wanted of it there, in sh."""
+        folder, token = shlex.quote(self.attempt.folder), shlex.quote(self.attempt.token)
+        if self.cancelled:
+            yield f"cc_end {folder} {token} {'KILL' if now > self.cancelled else 'TERM'}"
+        elif self.refused:
+            yield f"cc_refuse {folder}"
+        yield f"cc_look {folder} {token} {self.offset} '{self.born if self.born.isdigit() else ''}'"
 
     def see(self, look: Look, has: Host) -> Observation | None:
         """What an answer says that was not known; with an ending the attempt is over."""

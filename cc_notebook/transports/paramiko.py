@@ -214,10 +214,8 @@ def _known(name: str, files: Sequence[str]) -> Iterator[Known]:
 
 def _judge(key: paramiko.PKey, known: Sequence[Known], name: str) -> None:
     """Raises SSHException, with the next step, for a key that is not the machine's."""
-    marks, shown = (
-        {mark for mark, _, other in known if other == key.get_base64()},
-        f"{key.get_name()} {key.fingerprint}",
-    )
+    marks = {mark for mark, _, other in known if other == key.get_base64()}
+    shown = f"{key.get_name()} {key.fingerprint}"
     if marks == {""}:
         return
     why = f"is unknown: {shown}. Compare it with what its owner says, then accept it by one ssh by hand"
