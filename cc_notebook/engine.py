@@ -23,6 +23,7 @@ from cc_notebook.adding import added
 from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
 from cc_notebook.hosts.base import Attempt, Host, Launch, Observation
+from cc_notebook.hosts.seen import last
 from cc_notebook.journal import Journal, Reader
 from cc_notebook.launching import glob, prepare, scheduler
 from cc_notebook.model import Job
@@ -187,7 +188,7 @@ class Engine:
             if known.opened and known.way is None and host.address is not None:
                 self._emit(Event("opened", host=name, native_id=host.address))
             if host.trouble != known.trouble:
-                self._emit(Event("host", host=name, reason=host.trouble, seen=_stamp(host.seen) or known.seen))
+                self._emit(Event("host", host=name, reason=host.trouble, seen=last(self.folder, name)))
             for seen in host.observe():
                 status = self.state.jobs[seen.job]
                 if status.state in ALIVE and status.attempt == seen.number:

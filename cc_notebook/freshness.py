@@ -1,6 +1,6 @@
 """What is known of other machines, how old that is, and why. Pure: the time is handed in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Of one host: why it cannot be reached (empty: it can), when it had answered before that, the way there.
+    """Of one host: why it cannot be reached (empty: it can), when it last answered, the way there.
 
     `way` is the address that `before` told, None until that has ended; `opened` says that `after` has still to run.
     """
@@ -29,14 +29,21 @@ def after(reach: Reach, kind: str, reason: str, seen: str, address: str) -> Reac
 
 
 def hosts(known: Mapping[str, Reach], now: str) -> dict[str, Any]:
-    """`{"hosts": {NAME: {"seen", "trouble", "told"}}}` for those that cannot be reached; `told` is it in words."""
-    return {"hosts": {host: _told(host, reach, now) for host, reach in known.items() if reach.trouble}}
+    """`{"hosts": {NAME: {"seen", "trouble", "told"}}}`; `told` is both in words."""
+    return {"hosts": {host: _told(host, reach, now) for host, reach in known.items()}}
+
+
+def note(known: Mapping[str, Reach], living: Iterable[str], now: str) -> str:
+    """Of whom a reader must know: who cannot be reached, or has `living` jobs and did not answer for minutes."""
+    late = {host for host, reach in known.items() if reach.seen and not ago(reach.seen, now).endswith(" s")}
+    late = late and late.intersection(living)
+    return "; ".join(_told(host, it, now)["told"] for host, it in known.items() if it.trouble or host in late)
 
 
 def _told(host: str, reach: Reach, now: str) -> dict[str, str]:
-    age = f"seen {ago(reach.seen, now)} ago; " if reach.seen else "not seen yet; "
-    told = f"{host.rpartition('@')[2]}: {'' if reach.trouble.startswith('after:') else age}{reach.trouble}"
-    return {"seen": reach.seen, "trouble": reach.trouble, "told": told}
+    age = f"seen {ago(reach.seen, now)} ago" if reach.seen else "not seen yet"
+    told = "; ".join(filter(None, ["" if reach.trouble.startswith("after:") else age, reach.trouble]))
+    return {"seen": reach.seen, "trouble": reach.trouble, "told": f"{host.rpartition('@')[2]}: {told}"}
 
 
 def ago(then: str, now: str) -> str:

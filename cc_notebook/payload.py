@@ -33,10 +33,8 @@ def attempt_of(job: Job, run: str, number: int) -> Attempt:
     """The name tags of the n-th try: the token is what its processes carry and what a batch system knows it by."""
     folder = job_folder(job.name)
     token = f"cc-{run}-{folder}-{number}."  # the dot ends it: no token is the beginning of another
-    out, resources = job.files.out, job.resources
-    return Attempt(
-        job.name, number, token, f"{folder}/{number}", job.pattern, out, job.isolated, job.notebook, resources
-    )
+    wishes = (job.pattern, job.files.out, job.isolated, job.notebook, job.resources)
+    return Attempt(job.name, number, token, f"{folder}/{number}", *wishes)
 
 
 def values_of(job: Job, scope: Scope, outputs: Mapping[str, Mapping[str, object]]) -> dict[str, object]:

@@ -18,14 +18,15 @@ from typing import Any, Self
 from cc_notebook import control, freshness, hosts, loops, process
 from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import copied, piece, write
+from cc_notebook.hosts.seen import FOLDER, answers
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of, serves
-from cc_notebook.state import FINAL, Event, JobStatus, RunState
+from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import ID_TIME, Ask, Request, home, new_id, now, rename, write_new
 
 STARTING = 10.0  # seconds in which a new run needs no engine
-FOLDERS = ("requests", "stub", "stub/cloudmesh", "stub/cloudmesh/common")  # of a run, before its jobs have theirs
+FOLDERS = ("requests", FOLDER, "stub", "stub/cloudmesh", "stub/cloudmesh/common")  # of a run, beside those of jobs
 
 
 def create(spec: RunSpec) -> "Run":
@@ -140,7 +141,7 @@ class Run:
         """The run without its jobs, as one JSON object; `counts` says how many are in each state."""
         view, progress = self.refresh(), round(self.refresh().progress, 1)
         head = {"run": self.id, "workflow": self.spec.workflow.name, "state": view.state, "reason": view.reason}
-        head |= freshness.hosts(view.hosts, now())
+        head |= freshness.hosts(answers(self.folder, view.hosts), now())
         return head | {"seq": view.seq, "progress": progress, "counts": view.counts(), "note": self.note()}
 
     def outputs(self, job: str | None = None) -> dict[str, Any]:
@@ -285,10 +286,13 @@ class Run:
         view = self.refresh()
         if not view.seq and time.time() < self.folder.stat().st_ctime + STARTING:
             return ""  # its engine is about to begin
+        living = (status.host for status in view.jobs.values() if status.state in ALIVE)
+        told = freshness.note(answers(self.folder, view.hosts), living, now())
         if not view.ended and not self.engine_alive():
             words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
-            return f"no engine works on it: jupyter cc resume {self.id}" + f" (its last words: {words})" * bool(words)
-        return "; ".join(host["told"] for host in freshness.hosts(view.hosts, now())["hosts"].values())
+            more = f" (its last words: {words})" * bool(words) + f"; {told}" * bool(told)
+            return f"no engine works on it: jupyter cc resume {self.id}{more}"
+        return told
 
     def _ask(self, kind: Ask, jobs: Sequence[str] = (), new_state: str = "", text: str = "") -> Self:
         for job in jobs:

@@ -115,9 +115,8 @@ def register(name: str, path: Path) -> None:
 
 def entries() -> dict[Path, tuple[str, Path]]:
     """The register: by the file of an entry, a workflow's name and where its file is, or was."""
-    found = {
-        path: json.loads(path.read_text(encoding="utf-8")) for path in sorted((home() / "register").glob("*.json"))
-    }
+    paths = sorted((home() / "register").glob("*.json"))
+    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     return {path: (entry["name"], Path(entry["path"])) for path, entry in found.items()}
 
 

@@ -22,9 +22,9 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "other machines": (
-        1175,
+        1195,
         "hosts.remote hosts.watched hosts.script hosts.answer hosts.transport hosts.travel hosts.moving hosts.gate "
-        "hosts.mirror hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
+        "hosts.mirror hosts.seen hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (252, "conformance"),
     "the core": (3165, "every module that no other room has"),
@@ -34,7 +34,7 @@ ROOMS = {
     "loops and conditions": (551, "growth loops expressions references reuse adding"),
     "widget and client": (736, "widget magics client serving"),
 }
-EXTENSION_BUDGET = 942
+EXTENSION_BUDGET = 943
 OTHER_BUDGET = 1740  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 

@@ -101,7 +101,7 @@ def test_the_laptop_is_closed_and_opened(folder, tmp_path, two_hosts):
     servers[1].signal(signal.SIGSTOP)
     (tmp_path / "go").touch()
     run.resume()
-    assert until(run.note).startswith("box: not seen yet; ")
+    assert until(run.note).startswith("box: seen ")
     servers[0].start()
     until(lambda: run.refresh().jobs["left"].state == "done")
     servers[1].signal(signal.SIGCONT)

@@ -437,10 +437,22 @@ def test_verdict_on_an_ending(on, ending, code, expected):
 
 
 def test_the_age_of_what_is_shown():
-    """The host's short name, how long ago it answered, and why it does not now; who can be reached is not told."""
+    """The host's short name, how long ago it answered, and why it does not now."""
     then, now = "2026-01-01T10:00:00+00:00", "2026-01-01T10:04:30+00:00"
-    known = {"ssh:me@box": Reach("no answer", then), "ssh:@two": Reach("refused"), "local": Reach()}
+    known = {"ssh:me@box": Reach("no answer", then), "ssh:@two": Reach("refused"), "ssh:@new": Reach()}
+    known |= {"ssh:@old": Reach(seen=then), "ssh:@now": Reach(seen=now), "ssh:@shut": Reach("after: down ended", then)}
     told = {host: about["told"] for host, about in freshness.hosts(known, now)["hosts"].items()}
-    assert told == {"ssh:me@box": "box: seen 4 min ago; no answer", "ssh:@two": "two: not seen yet; refused"}
+    troubles = ["box: seen 4 min ago; no answer", "two: not seen yet; refused", "shut: after: down ended"]
+    assert list(told.values()) == [
+        *troubles[:2],
+        "new: not seen yet",
+        "old: seen 4 min ago",
+        "now: seen 0 s ago",
+        troubles[2],
+    ]
+    assert freshness.note(known, ["local"], now).split("; ") == "; ".join(troubles).split("; ")
+    assert freshness.note(known, ["ssh:@old", "ssh:@now"], now) == "; ".join(
+        [*troubles[:2], "old: seen 4 min ago", troubles[2]]
+    )
     assert [freshness.ago(then, f"2026-01-0{day}T12:00:00+00:00") for day in (1, 3)] == ["2 h", "2 d"]
     assert freshness.ago(then, "2025-01-01T10:00:00+00:00") == "0 s"  # a clock that was set back

@@ -15,6 +15,7 @@ import tarfile
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from cc_jupyter import following, running, table
 from conftest import until
 from jsonschema import Draft202012Validator
 from jupyter_server.auth.authorizer import Authorizer
+from sshd import sshd
 from test_house import EXAMPLE, README
 from tornado.httpclient import HTTPClientError
 
@@ -715,6 +717,21 @@ def test_a_run_is_packed(server):
     (beside / "large").unlink()
 
 
+def test_hosts_and_when_they_answered(server, tmp_path):
+    """Each host of an unfinished run has its last answer, in words too."""
+    with sshd(tmp_path / "sshd") as config:
+        far = {"exec": f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done", "kind": "ssh", "host": "box"}
+        place = {"ssh_config": str(config), "workdir": str(tmp_path / "remote")}
+        server.workflow("far", {"hosts": {"box": place}, "nodes": {"a": far}})
+        run = server("POST", "runs", 201, json={"workflow": "far"}).json()["run"]
+        until(lambda: server("GET", f"runs/{run}/jobs/a").json()["state"] == "running")
+        (found,) = [host for host in server("GET", "hosts").json()["hosts"] if host["run"] == run]
+        assert (found["host"], found["trouble"]) == ("ssh:@box", "") and datetime.fromisoformat(found["seen"])
+        assert re.fullmatch(r"box: seen \d+ s ago", found["told"])
+        (tmp_path / "go").touch()
+        until(lambda: server("GET", f"runs/{run}").json()["state"] == "done")
+
+
 def test_a_run_is_steered(server):
     """Paused, grown, resumed, a job and then all of it cancelled; while it is unfinished it cannot be removed."""
     server.workflow("steered", SLOW)
@@ -729,7 +746,9 @@ def test_a_run_is_steered(server):
     )
     server("POST", f"{run}/jobs", 409, json={"name": "late", "before": "a", "exec": "true"})
     assert server("POST", f"{run}/resume", 200, json={}).json()["state"] == "running"
-    assert server("GET", "hosts").json()["hosts"] == [{"host": "local", "run": answer["run"], "reason": ""}]
+    assert server("GET", "hosts").json()["hosts"] == [
+        {"host": "local", "run": answer["run"], "seen": "", "trouble": "", "told": ""}
+    ]
     server("DELETE", run, 409)
     server("DELETE", "workflows/steered", 409)
     server("POST", f"{run}/cancel", 422, json={"jobs": 1})

@@ -143,6 +143,26 @@ def test_half_open_and_restarted(folder, tmp_path):
             server.stop()
 
 
+def test_what_is_shown_of_a_host_has_its_age(folder, tmp_path, cc):
+    """When it last answered is known also of one that can be reached, and told once it is minutes ago."""
+    with sshd(tmp_path / "sshd") as config:
+        run = flow(folder, tmp_path, config, job={"exec": f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"}).run()
+        until(lambda: run.refresh().jobs["job"].state == "running")
+        assert run.status()["hosts"]["ssh:@box"]["told"].startswith("box: seen ") and run.note() == ""
+        engine = next(int(event.native_id) for event in run.events() if event.type == "engine")
+        os.kill(engine, signal.SIGSTOP)
+        (answer,) = (run.folder / "seen").iterdir()
+        os.utime(answer, (0, answer.stat().st_mtime - 250))
+        assert run.note() == "box: seen 4 min ago" and "box: seen 4 min ago" in cc("show", run.id).stdout
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: not run.engine_alive())
+        assert run.note() == f"no engine works on it: jupyter cc resume {run.id}; box: seen 4 min ago"
+        run.resume()
+        until(lambda: run.note() == "")
+        (tmp_path / "go").touch()
+        assert run.wait().state == "done"
+
+
 def test_a_host_whose_disk_is_full(folder, tmp_path, small_disk):
     """What does not fit is told with the file and the reason, nothing half stays; with space it goes on by itself."""
     (folder / "data.bin").write_bytes(os.urandom(600_000))

@@ -68,8 +68,8 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job, address: str | None 
         env = {key: value for key, value in os.environ.items() if key not in ("CC_ATTEMPT", "CC_HOLD")}
         places = Slots(folder.parent.parent / "slots", most or host.max_parallel or os.cpu_count() or 1, host)
         return LocalHost(folder, places, env, Path(results(spec)), spec.python)
-    most, queue, found = most or host.max_parallel or 8, part("queues", host.queue), Path(results(spec))
-    return RemoteHost(way(spec, job, address), host.workdir, spec.run, most, found, host, folder, queue)
+    most, batch, own = most or host.max_parallel or 8, part("queues", host.queue), Path(results(spec))
+    return RemoteHost(way(spec, job, address), host.workdir, spec.run, most, own, host, folder, batch, name_of(job))
 
 
 def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":

@@ -68,18 +68,13 @@ class Observation:
 class Host(Protocol):
     """A machine that runs attempts. Calls return at once; what they bring is seen by a later `observe`.
 
-    `trouble` is why it cannot be reached now, empty if it can; `seen` is when it last answered, in seconds since the
-    epoch here. `address` is None until the way there is open, see gate; `left` is None until it is closed by `leave`,
-    after that why this failed, if it did.
+    `trouble` is why it cannot be reached now, empty if it can. `address` is None until the way there is open, see gate;
+    `left` is None until it is closed by `leave`, after that why this failed, if it did.
     The engine adopts an attempt that it did not start itself by `watch`; starting twice never runs twice.
     """
 
     trouble: str
     left: str | None
-
-    @property
-    def seen(self) -> float | None:
-        """See above."""
 
     @property
     def address(self) -> str | None:

@@ -34,7 +34,7 @@ class LocalHost:
         self, run_dir: Path, slots: Slots, env: Mapping[str, str], results: Path | None, python: str = "python3"
     ) -> None:
         self.run_dir, self.slots, self.results = run_dir, slots, results
-        self.trouble, self.address, self.seen = "", "", time.time()
+        self.trouble, self.address = "", ""
         self.left: str | None = None
         self.shell = shutil.which("sh") or "sh"  # looked for once, not for every job
         self.env = environment(env)

@@ -22,6 +22,7 @@ from cc_notebook.hosts.answer import machine, parse, trouble
 from cc_notebook.hosts.base import Attempt, Launch, Observation
 from cc_notebook.hosts.mirror import Mirror
 from cc_notebook.hosts.moving import Mover
+from cc_notebook.hosts.seen import heard
 from cc_notebook.hosts.slots import lacks
 from cc_notebook.hosts.transport import Transport, there
 from cc_notebook.hosts.watched import Watched
@@ -48,11 +49,11 @@ class RemoteHost:
         host: Host | None = None,
         home: Path | None = None,
         batch: Any = direct,
+        name: str = "",
     ) -> None:
         self.transport, self.limit, self.trouble, self.results, self._batch = transport, limit, "", results, batch
-        self.seen: float | None = None
         self.left: str | None = None
-        self.has, self.rest = host or Host(), (host or Host()).min_poll
+        self.has, self.rest, self._name = host or Host(), (host or Host()).min_poll, name
         self._run_dir, self._mirror = there(f"{workdir}/{run}"), Mirror(home)
         self._troubles: dict[str, str] = {}  # of the looks and of the files that travel
         self._live: dict[str, Watched] = {}
@@ -196,7 +197,7 @@ class RemoteHost:
             return False
         finally:
             self._waits.clear()
-        self.seen = time.time()
+        heard(self._mirror.home, self._name)
         self._founded = self._founded or any(live.again for live in lives)
         self._say("")
         self._mirror.arrived()

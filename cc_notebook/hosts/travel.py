@@ -62,9 +62,8 @@ def stage(line: Transport, run_dir: str, attempt: Attempt, name: str, source: st
     """Put the file `source` where the start of an attempt finds it; what was sent once is copied there."""
     digest = _digest(Path(source))
     store, target = f"{run_dir}/inputs/{digest}", f"{run_dir}/{staged(attempt, name)}"
-    step = (
-        f'umask 077; mkdir -p {run_dir}/inputs; [ -f {store} ] && echo cc-whole; true >> {store}.part && echo "cc-at "'
-    )
+    step = f"umask 077; mkdir -p {run_dir}/inputs; [ -f {store} ] && echo cc-whole; "
+    step += f'true >> {store}.part && echo "cc-at "'
     told = line.run(f"{step}$(wc -c < {store}.part)\n", TIMEOUT)
     if "cc-whole" not in told.out.split("\n"):
         _send(line, source, f"{store}.part", _size_in(told.out, source, told.err), wanted)

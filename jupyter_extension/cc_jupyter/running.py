@@ -213,11 +213,12 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
 
 
 def machines() -> Any:
-    """List the machines that unfinished runs use, and which of them cannot be reached."""
+    """List the machines that unfinished runs use: when each last answered, and why it cannot be reached."""
     found = runs.unfinished(runs.all_runs())
     used = {(hosts.name_of(job), it.id) for it in found for job in it.refresh().flow.jobs.values() if not job.instant}
-    troubles = {(host, run.id): why["told"] for run in found for host, why in run.summary()["hosts"].items()}
-    return {"hosts": [{"host": it[0], "run": it[1], "reason": troubles.get(it, "")} for it in sorted(used)]}
+    known = {(host, run.id): told for run in found for host, told in run.summary()["hosts"].items()}
+    none = {"seen": "", "trouble": "", "told": ""}  # this computer; what nobody has asked yet
+    return {"hosts": [{"host": it[0], "run": it[1], **known.get(it, none)} for it in sorted(used)]}
 
 
 def _begin(ask: Ask, body: Start) -> tuple[Run, bool]:

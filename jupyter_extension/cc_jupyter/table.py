@@ -48,7 +48,7 @@ ROUTES = (
     Route("GET", "version", version, ({"version": str},)),
     Route("GET", "openapi.{ending}", described, (Any_, YAML)),
     Route("GET", "schema", spec.schema, (Any_,)),
-    Route("GET", "hosts", running.machines, ({"hosts": list[Any_]},)),
+    Route("GET", "hosts", running.machines, ({"hosts": list[dict[str, str]]},)),
     Route("GET", "workflows", flows.known, ({"workflows": [KNOWN]},)),
     Route("POST", "workflows", flows.create, (KNOWN,), 201, takes=(YAML, *flows.ARCHIVES)),
     Route("GET", FLOW, flows.get, (WRITTEN, YAML)),
