@@ -13,6 +13,7 @@ missing() { # the packages of the programs that are not there
     command -v ksh > /dev/null || echo ksh
     command -v busybox > /dev/null || echo busybox
     command -v tcsh > /dev/null || echo tcsh
+    command -v ip > /dev/null || echo iproute2
     command -v chromium > /dev/null || command -v chromium-browser > /dev/null || echo chromium
 }
 

@@ -12,19 +12,54 @@ from pathlib import Path
 import psutil
 from conftest import need, until
 
+HERE = "127.0.0.1"
 
-def listens(port):
+
+def listens(port, address=HERE):
     """True once somebody answers at the port of this machine."""
     with socket.socket() as line:
-        return line.connect_ex(("127.0.0.1", port)) == 0
+        return line.connect_ex((address, port)) == 0
+
+
+class Link:
+    """A network namespace of our own, for the network another computer, at the other end of a link that can be cut."""
+
+    def __init__(self) -> None:
+        self.name, net, first = f"cc{os.getpid()}", f"10.213.{os.getpid() // 64 % 256}", os.getpid() % 64 * 4
+        mine, self.address = f"{net}.{first + 1}", f"{net}.{first + 2}"
+        self.words = ["ip", "netns", "exec", self.name]
+        made = shutil.which("ip") and self._ip("netns", "add", self.name)
+        veth = ("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        need("ip netns (as root)", made and self._ip(*veth))
+        for where, device, address in (((), self.name, mine), (("-n", self.name), "eth0", self.address)):
+            assert self._ip(*where, "addr", "add", f"{address}/30", "dev", device)
+            assert self._ip(*where, "link", "set", device, "up")
+
+    def _ip(self, *words):
+        return not subprocess.run(["ip", *words], capture_output=True, timeout=10, check=False).returncode
+
+    def set(self, state):
+        """`down` cuts the link, `up` mends it; connections do not hear of it."""
+        assert self._ip("-n", self.name, "link", "set", "eth0", state)
+
+    def close(self):
+        """Remove it with all that runs in it."""
+        words = ["ip", "netns", "pids", self.name]
+        for pid in subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        self._ip("link", "del", self.name)
+        self._ip("netns", "del", self.name)
 
 
 @contextmanager
-def sshd(base: Path, more: str = "", serve: bool = True):
+def sshd(base: Path, more: str = "", serve: bool = True, link: Link | None = None):
     """Yield the path of an ssh configuration that knows the host alias `box`, which is this machine over ssh.
 
     `more` goes into the server's configuration. Without `serve` nobody listens yet: `sshd -f <base>/config` begins it.
+    With `link` it listens at the other end of that.
     """
+    address = link.address if link else HERE
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
     need("sshd", program and shutil.which("ssh"))
     base.mkdir(mode=0o700)
@@ -33,27 +68,28 @@ def sshd(base: Path, more: str = "", serve: bool = True):
     for key in ("host", "id"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / key], check=True)
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((HERE, 0))
         port = free.getsockname()[1]
     (base / "authorized").write_text((base / "id.pub").read_text())
-    (base / "known").write_text(f"[127.0.0.1]:{port} {(base / 'host.pub').read_text()}")
+    (base / "known").write_text(f"[{address}]:{port} {(base / 'host.pub').read_text()}")
     (base / "config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {base}/host\nPidFile {base}/pid\nStrictModes no\nUsePAM no\n"
+        f"Port {port}\nListenAddress {address}\nHostKey {base}/host\nPidFile {base}/pid\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {base}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
         f"{more}\n"
     )
     client = base / "client"
     client.write_text(
-        f"Host box supercomputer-a\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+        f"Host box supercomputer-a\n  HostName {address}\n  Port {port}\n  User {getpass.getuser()}\n"
         f"  IdentityFile {base}/id\n  UserKnownHostsFile {base}/known\n  IdentitiesOnly yes\n"
         "  StrictHostKeyChecking yes\n"
     )
     if not serve:
         yield client
         return
-    server = subprocess.Popen([program, "-D", "-e", "-f", base / "config"], stderr=subprocess.DEVNULL)
+    words = [*(link.words if link else []), program, "-D", "-e", "-f", base / "config"]
+    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: listens(port))
+        until(lambda: listens(port, address))
         yield client
     finally:
         server.terminate()

@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import fill, need, until, write
-from sshd import Server, sshd
+from sshd import Link, Server, sshd
 
 from cc_notebook import Workflow
 
@@ -141,6 +142,40 @@ def test_half_open_and_restarted(folder, tmp_path):
             assert run.wait(timeout=60).state == "done" and (tmp_path / "ledger").read_text() == "ran\n"
         finally:
             server.stop()
+
+
+@pytest.fixture
+def link():
+    """A link to a network namespace, another computer for the network."""
+    made = Link()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("transport", "long"), [("openssh", False), ("openssh", True), ("paramiko", True)])
+def test_the_link_is_down(folder, tmp_path, link, transport, long):
+    """Cut while one job runs there and another starts, for seconds, or until that is told: each job runs once."""
+    with sshd(tmp_path / "sshd", link=link) as config:
+        wait = "while [ ! -e {} ]; do sleep 0.1; done"
+        texts = {"first": "true", "during": wait.format(tmp_path / "go"), "started": "true", "last": "true"}
+        jobs = {name: {"exec": f"echo {name} >> {tmp_path}/ledger; {text}"} for name, text in texts.items()}
+        w = flow(folder, tmp_path, config, **jobs, here={"kind": "local", "host": "", "exec": wait.format("cut")})
+        w._body["hosts"]["box"]["transport"] = transport
+        for edge in ("first, during, last", "here, started, last"):
+            w.add_dependencies(edge)
+        run = w.run()
+        until(lambda: run.refresh().jobs["during"].state == "running")
+        link.set("down")
+        (folder / "cut").touch()
+        until(lambda: run.refresh().jobs["started"].state == "submitted")
+        (tmp_path / "go").touch()
+        until(lambda: [*(tmp_path / "remote").glob("*/during-*/1/state.exit.0")])
+        assert run.refresh().jobs["during"].state == "running"
+        if long:
+            assert until(run.note, 60).startswith("box: seen ")
+        link.set("up")
+        assert run.wait(timeout=90).state == "done", run.note()
+        assert Counter((tmp_path / "ledger").read_text().split()) == Counter(list(jobs))
 
 
 def test_what_is_shown_of_a_host_has_its_age(folder, tmp_path, cc):
