@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import browser
 import idle
 import peers
 import remote
@@ -38,6 +39,7 @@ WORKS: dict[str, Callable[[Tools, Scale], list[Row]]] = {
     "loops": sweeps.loops,
     "service": lambda tools, scale: service.service(tools, scale.jobs, scale.idle / 2),
     "idle": lambda tools, scale: idle.idle(tools, scale.idle),
+    "browser": lambda tools, scale: browser.browser(tools, scale.shown, 3 * scale.shown, scale.idle / 2, scale.rounds),
     "remote": lambda tools, scale: remote.remote(tools, scale.remote, 3 * scale.idle, scale.load // 10),
 }
 

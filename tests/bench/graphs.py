@@ -31,6 +31,12 @@ def layers(depth: int, width: int) -> Graph:
     return {name: names[layer - 1] if layer else [] for layer in range(depth) for name in names[layer]}
 
 
+def lanes(jobs: int, width: int = 10) -> Graph:
+    """One root and `width` chains that begin at it."""
+    names = ["root", *(f"j{number:05}" for number in range(1, jobs))]
+    return {name: [names[max(0, place - width)]] * (place > 0) for place, name in enumerate(names)}
+
+
 def mesh(jobs: int) -> Graph:
     """`jobs` jobs with exactly three times as many dependencies, near and far."""
     pairs = [(place - step, place) for step in (1, 7, 31, 101) for place in range(step, jobs)]

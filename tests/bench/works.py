@@ -46,12 +46,13 @@ class Scale:
     depth: int = 20
     width: int = 50
     remote: int = 200  # jobs on another machine
+    shown: int = 100  # jobs in a notebook, and three times as many
     starts: int = 11  # repetitions of what takes less than a second
     idle: float = 20.0  # seconds
     rounds: int = 3
 
 
-QUICK = Scale(jobs=100, chain=20, load=1000, depth=5, width=10, remote=40, starts=3, idle=3.0, rounds=3)
+QUICK = Scale(jobs=100, chain=20, load=1000, depth=5, width=10, remote=40, shown=20, starts=3, idle=3.0, rounds=3)
 
 
 def _rounds(count: int, tools: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
