@@ -38,7 +38,8 @@ WATCH = """(() => {
         const image = document.querySelector('.cc-still img');
         if (image?.complete && image.naturalWidth > 50) painted(() => note('picture'));
         const cy = document.querySelector('.cc-graph .custom-widget')?._cyreg?.cy;
-        if (cy && cy.nodes().length === cc.jobs && cy.edges().length === cc.jobs - 1 && cy !== cc.cy) {
+        const sized = document.querySelector('.cc-graph')?.style.height;  // first, for what follows takes a while
+        if (cy && sized && cy.nodes().length === cc.jobs && cy.edges().length === cc.jobs - 1) {
             const { x1, y1, x2, y2 } = cy.elements().renderedBoundingBox();
             if (Math.min(x1, y1, cy.width() - x2, cy.height() - y2) > 0) {  // all of it can be seen
                 cc.cy = cy;
