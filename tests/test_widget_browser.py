@@ -29,6 +29,7 @@ BOXES = """() => [...document.querySelectorAll('.cc-graph .custom-widget')].filt
 PLACE = """name => {const box = document.querySelector('.cc-graph .custom-widget'), at = box.getBoundingClientRect();
     const node = box._cyreg.cy.nodes().filter(n => n.data('label').includes(name))[0].renderedPosition();
     return [at.x + node.x, at.y + node.y]}"""
+RULES = "document.querySelector('.cc-graph .custom-widget')._cyreg.cy.style().length"
 IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 RUN = """number => {const book = jupyterapp.shell.currentWidget.content;
     book.activeCellIndex = number; book.deselectAll(); jupyterapp.commands.execute('notebook:run-cell')}"""
@@ -82,11 +83,11 @@ def lab(tmp_path_factory):
 
 
 class Notebook:
-    """A notebook with these cells in a folder of its own, opened in a page."""
+    """A notebook in a page of a browser of its own: another's cookies, storage and cache are not its."""
 
-    def __init__(self, lab, browser, folder, app="lab/tree"):
-        self.lab, self.app, self.folder = lab, app, lab.root / folder
-        self.folder.mkdir()
+    def __init__(self, lab, browser, folder, app="lab/tree", name="x.ipynb"):
+        self.lab, self.app, self.folder, self.name = lab, app, lab.root / folder, name
+        self.folder.mkdir(exist_ok=True)
         self.page = browser.new_page(viewport={"width": 1200, "height": 1000})
         self.page.set_default_timeout(30_000)
         self.told = []
@@ -98,12 +99,12 @@ class Notebook:
         """Write the notebook and open it."""
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(book, self.folder / "x.ipynb")
+        nbformat.write(book, self.folder / self.name)
         self.visit()
 
     def visit(self):
         """Load the page, and wait for the kernel."""
-        self.page.goto(f"{self.lab.url}{self.app}/{self.folder.name}/x.ipynb?token=secret&reset")
+        self.page.goto(f"{self.lab.url}{self.app}/{self.folder.name}/{self.name}?token=secret&reset")
         self.page.wait_for_function(IDLE)
 
     def run(self, number):
@@ -219,6 +220,48 @@ def test_it_survives_reload_restart_and_death(notebook):
     book.until("✓ c\n100%")
     assert [run.state for run in of(book)] == ["done"]
     book.clean()
+
+
+def test_two_browsers_two_notebooks_and_two_cells_show_the_same(lab, browser, notebook):
+    """The same `w` in two cells and in another browser, its run in another notebook: one state, no thread left."""
+    first = "import threading\nbefore = set(threading.enumerate())\n"
+    last = """import threading
+from cc_notebook.widget import view
+more = [one for one in set(threading.enumerate()) - before if 'ipykernel' not in type(one).__module__]  # its subshells
+view.of(w).close()
+[thread.join(10) for thread in more]
+print('threads', [thread.name for thread in more], [thread.name for thread in more if thread.is_alive()])"""
+    cells = [first + CELLS[0], "w", "run = w.run()", last]
+    book = notebook(cells)
+    for number in range(3):
+        book.run(number)
+    book.until("▶ a\n1%")
+    until(lambda: book.page.wait_for_timeout(50) or book.boxes(1) == book.boxes(0))
+    rules = book.page.evaluate(RULES)
+    book.command("docmanager:save")
+    book.page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    beside, second = (Notebook(lab, browser, book.folder.name, name=name) for name in ("x.ipynb", "y.ipynb"))
+    beside.visit()  # the kernel is the same
+    second.open([cells[0], cells[3]])
+    second.run(0)
+    for one in (beside, second):
+        one.until("▶ a\n1%")
+    book.page.set_viewport_size({"width": 900, "height": 1000})
+    (book.folder / "go").touch()
+    for one in (book, beside, second):
+        one.until("✓ a\n100%", "rgb(204,255,204)")
+    beside.button("cancel")
+    for one in (book, beside, second):
+        one.until("■ b\n1%", "rgb(255,229,204)")
+        assert one.page.locator(".cc-state").first.inner_text() == "cancelled"
+    assert book.boxes() == book.boxes(1) == beside.boxes() == beside.boxes(1) == second.boxes()
+    assert book.page.evaluate(RULES) == rules  # another size is no other look
+    for one, cell in ((book, 3), (second, 1)):
+        one.run(cell)
+        one.page.wait_for_selector("text=threads ['cc-notebook'] []")
+    assert [run.state for run in of(book)] == ["cancelled"]
+    for one in (book, beside, second):
+        one.clean()
 
 
 def test_the_editor_below_the_graph_changes_it(notebook):

@@ -25,7 +25,10 @@ const tone = (color, light) => {
   return `hsl(${Math.round(60 * part[most] + 360) % 360}, 45%, ${light}%)`;
 };
 
+// Once for each theme: every call adds rules, which stay.
 const paint = (cy, dark) => {
+  if (cy.scratch("_dark") === dark) return;
+  cy.scratch("_dark", dark);
   const fill = (node) => (dark ? tone(node.data("fill"), 23) : node.data("fill"));
   const edge = (node) => tone(node.data("fill"), dark ? 52 : 48);
   const line = dark ? "#6b7681" : "#8793a0";
@@ -110,7 +113,7 @@ class Panel {
     return make("button", `cc-button cc-page cc-page-${kind}`, { title, onclick }, text);
   }
 
-  // The graphs as their library knows them: it keeps its object at its element.
+  // The graphs, from where cytoscape keeps each: at its element. ipycytoscape hands them to nobody; no other line knows.
   graphs() {
     return [...(this.graph?.querySelectorAll(".custom-widget") ?? [])].map((box) => box._cyreg?.cy).filter(Boolean);
   }
