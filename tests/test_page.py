@@ -217,6 +217,22 @@ def test_the_editor_tells_every_error_at_its_line(server, page):
     press(page, "Reload")
     page.wait_for_function("document.querySelector('.text textarea').value.includes('d:')")
 
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    text.fill("workflow:\n  nodes:\n    e: {script: no.sh}\n")
+    for name in ("Close", "Reload", "Edit YAML"):
+        press(page, name)
+    with pytest.raises(Exception, match="ERR_ABORTED"):
+        page.goto(pages(server))
+    assert asked == ["confirm", "confirm", "beforeunload"] and "no.sh" in text.input_value()
+    press(page, "Run")  # what is seen is what runs, or nothing does
+    page.get_by_text("the script 'no.sh' does not exist").first.wait_for()
+    assert server.plain("GET", "runs?workflow=edited").json()["total"] == 0
+    text.fill("workflow:\n  nodes:\n    f: {exec: 'true'}\n")
+    press(page, "Run")
+    badge(page, "✓ done")
+    assert page.locator("tbody th").all_inner_texts() == ["f"] and len(asked) == 3
+
 
 STUDY = """\
 # the study

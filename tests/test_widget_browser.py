@@ -277,8 +277,12 @@ def test_the_editor_below_the_graph_changes_it(notebook):
     inside.locator("textarea[aria-label=YAML]").fill(
         FLOW.replace("    c:", "    last:").replace("a, b, c", "a, b, last")
     )
+    book.button("run")
+    book.button("page-edit")
+    book.page.locator(".cc-line", has_text="changes that are not applied").wait_for()
     inside.locator("button", has_text="Apply").click()
     book.until("· last\n0%")
+    assert of(book) == [] and inside.locator("body").evaluate("() => scrollY") == 0
     book.run(1)
     book.page.wait_for_selector("text=jobs a b last")
     book.clean()

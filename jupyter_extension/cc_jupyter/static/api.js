@@ -15,7 +15,7 @@ export function at(parts, query = {}) {
 }
 export const page = (...parts) => new URL(parts.map(encodeURIComponent).join("/"), document.baseURI).href;
 export const visit = (url) => { location.href = url + location.search; };
-export const visitRun = ({ run }) => visit(page("runs", run, ...(document.body.className === "view" ? ["view"] : [])));
+export const visitRun = ({ run }) => visit(page("runs", run, ...(document.body.classList.contains("view") ? ["view"] : [])));
 
 export async function ask(method, parts, { body, data, media, query, headers } = {}) {
   const xsrf = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] || "", type = media || (body && "application/json");

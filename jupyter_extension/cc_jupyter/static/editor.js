@@ -5,6 +5,8 @@ import { button, head, make } from "./dom.js";
 import { doing, say } from "./say.js";
 
 const media = "application/yaml", LINE = 20; // pixels, see style.css
+const QUESTION = "What you changed in the YAML is not applied. Discard it?";
+const stay = (event) => event.preventDefault(); // the browser asks whether to leave
 
 export class Editor {
   constructor(source) {
@@ -13,20 +15,29 @@ export class Editor {
       oninput: () => this.changed(), onscroll: () => { this.lines.scrollTop = this.text.scrollTop; } });
     this.lines = make("ol", { "aria-hidden": "true" });
     this.problems = make("ul", { class: "problems", role: "status" });
-    const apply = button("Apply", doing(() => this.apply()), "main");
-    const reload = button("Reload", doing(() => this.open()));
-    const close = button("Close", () => { this.element.hidden = true; });
+    const apply = button("Apply", doing(async () => { await this.apply(); say("saved"); }), "main");
+    const reload = button("Reload", doing(() => this.mayDiscard() && this.open()));
+    const close = button("Close", () => this.mayDiscard() && this.close());
     const buttons = make("div", { class: "actions" }, apply, reload, close);
     this.element = make("section", { hidden: true }, head(make("h2", {}, "YAML"), buttons),
       make("div", { class: "text" }, this.lines, this.text), this.problems);
   }
 
+  // Is there text here that the server does not have?
+  get unapplied() { return !this.element.hidden && this.text.value !== this.before; }
+  mayDiscard() { return !this.unapplied || confirm(QUESTION); }
+
+  // Shows what the server has now, whatever is written here.
   async open() {
     await this.source.read();
     this.tag = "";
     this.follow();
     this.element.hidden = false;
-    this.jump(1, 1);
+  }
+
+  close() {
+    this.element.hidden = true;
+    this.tell([]);
   }
 
   // Shows what the server has now, unless something was written here meanwhile.
@@ -50,17 +61,18 @@ export class Editor {
 
   async apply() {
     clearTimeout(this.timer);
-    try {
-      await this.source.change("PUT", [], { data: this.text.value, media }, this.tag);
-      say("saved");
-    } catch (trouble) {
-      if (!trouble.problems?.length) throw trouble;
-      this.tell(trouble.problems);
-    }
+    const data = this.text.value;
+    const tag = await this.source.change("PUT", [], { data, media }, this.tag).catch((trouble) => {
+      if (trouble.problems?.length) this.tell(trouble.problems);
+      throw trouble;
+    });
+    Object.assign(this, { tag, before: data }); // also if more was written meanwhile
   }
 
   tell(problems) {
     this.wrong = problems;
+    (this.unapplied ? addEventListener : removeEventListener)("beforeunload", stay);
+    document.body.classList.toggle("unapplied", this.unapplied); // who shows this page in a frame looks for it
     const bad = new Set(problems.map(({ line }) => line)), lines = this.text.value.split("\n");
     this.lines.replaceChildren(...lines.map((_, n) => make("li", { class: bad.has(n + 1) && "bad" })));
     this.lines.scrollTop = this.text.scrollTop;

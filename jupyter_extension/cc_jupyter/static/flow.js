@@ -41,9 +41,17 @@ export async function flowPage(name) {
   });
   const editor = new Editor(source), author = new Form(source);
   const yaml = ["-H", "Content-Type: application/yaml", "-T", `${name}.yaml`];
+  const begin = async (more) => {
+    if (editor.unapplied) await editor.apply(); // what is seen is what runs
+    return start({ workflow: name, params: params(), ...more });
+  };
   const dry = async () => {
-    const { jobs } = await start({ workflow: name, params: params(), dry_run: true });
+    const { jobs } = await begin({ dry_run: true });
     plan.textContent = `${jobs.length} jobs would run: ${jobs.join(", ")}`;
+  };
+  const edit = async () => {
+    if (!editor.unapplied) await editor.open();
+    editor.jump(1, 1);
   };
   const question = `Remove workflow ${name} and its runs? YAML and scripts in your own folders stay.`;
   const download = (title, parts, query, ...words) => {
@@ -51,10 +59,10 @@ export async function flowPage(name) {
     return { name: title, code: () => ({ curl: curl("GET", parts, null, ...words) }), does: () => file.click() };
   };
   const actions = bar("Actions of the workflow", [
-    { name: "Run", look: "main", does: async () => visitRun(await start({ workflow: name, params: params() })),
+    { name: "Run", look: "main", does: async () => visitRun(await begin()),
       code: () => startCode(name, { params: params() }) },
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
-    { name: "Edit YAML", does: () => editor.open(), code: () => ({ curl: curl("PUT", own, null, ...yaml) }) },
+    { name: "Edit YAML", does: edit, code: () => ({ curl: curl("PUT", own, null, ...yaml) }) },
     download("Download", [...own, "archive"], {}, "-OJ"),
     download("Download YAML", own, { format: "yaml" }, "-H", "Accept: application/yaml", "-o", `${name}.yaml`),
     removal(own, question, document.baseURI, `jupyter cc workflow delete --name=${name}`),
