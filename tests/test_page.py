@@ -166,7 +166,7 @@ def test_upload_run_cancel_and_retry(server, page):
     """An upload does not run by itself; a job is watched, cancelled and tried again, and so is one that failed."""
     go = server.root / f"go-{server.port}"
     wait = f'echo "waiting"; while [ ! -e {go} ]; do sleep 0.05; done'
-    upload(page, server, "slow", {"wait": {"script": "wait.sh"}, "bad": {"exec": "exit 3"}}, wait_sh=wait)
+    upload(page, server, "slow", {"wait": {"script": "wait.sh"}, "bad": {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}}, wait_sh=wait)
     assert server.plain("GET", "runs?workflow=slow").json()["total"] == 0
     press(page, "Run")
     page.get_by_role("button", name="wait: running").wait_for()
@@ -185,6 +185,14 @@ def test_upload_run_cancel_and_retry(server, page):
     press(page, "Retry failed")
     run = page.url.rpartition("/")[2]
     until(lambda: server.plain("GET", f"runs/{run}/jobs/bad").json()["attempt"] == 2)
+    press(page, "bad")
+    job = page.get_by_role("complementary", name="Job")
+    page.get_by_label("Log").get_by_text("try 2").wait_for()
+    job.get_by_label("Attempt").select_option("attempt 1")
+    page.get_by_label("Log").get_by_text("try 1").wait_for()
+    assert "attempt=1" in job.get_by_role("link", name="whole log").get_attribute("href")
+    told = job.inner_text()
+    assert told.index("exit code 3") < told.index("Log") < told.index("try 1") < told.index("Submitted")
     page.goto(f"{page.url}/view?theme=dark")
     page.locator(".node.done").wait_for()
     assert not page.get_by_role("navigation").is_visible()

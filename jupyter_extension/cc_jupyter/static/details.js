@@ -11,8 +11,10 @@ const below = (path) => new URL(`../files/${path.split("/").map(encodeURICompone
 
 export class Details {
   constructor(store) {
-    Object.assign(this, { store, name: "", facts: make("div"), proof: make("pre") });
+    Object.assign(this, { store, name: "", why: make("div"), facts: make("div"), proof: make("pre") });
     this.files = make("ul", { class: "files" });
+    this.which = make("select", { "aria-label": "Attempt", onchange: () => this.tail() });
+    this.whole = link("whole log", "", { target: "_blank" });
     this.log = make("pre", { tabindex: "0", "aria-label": "Log" });
     this.follow = make("input", { type: "checkbox", checked: true });
     this.element = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
@@ -30,10 +32,10 @@ export class Details {
     this.log.textContent = this.proof.textContent = "";
     this.bar = this.actions(name);
     const close = button("×", () => this.show(""), "", { "aria-label": "Close" });
-    const whole = link("whole log", at([...this.parts, "log"], { limit: 1 << 24 }), { target: "_blank" });
-    const follow = make("label", {}, this.follow, " follow  ·  ");
-    this.element.replaceChildren(head(make("h2", {}, name), close), this.bar.element, this.facts,
-      head(make("h3", {}, "Log"), make("span", {}, follow, whole)), this.log,
+    const follow = make("label", {}, this.follow, " follow");
+    this.which.replaceChildren();
+    this.element.replaceChildren(head(make("h2", {}, name), close), this.bar.element, this.why,
+      head(make("h3", {}, "Log"), make("span", { class: "top" }, this.which, follow, this.whole)), this.log, this.facts,
       make("h3", {}, "Files"), this.files, make("h3", {}, "Explanation"), this.proof);
     this.element.focus();
     return this.update();
@@ -57,12 +59,17 @@ export class Details {
     if (!job || told === this.told) return;
     const { error = {}, outputs, state, attempt } = job, why = job.reason ? `  ·  ${job.reason}` : "";
     const source = make("pre", { class: "source" }, error.source), trace = (error.traceback || "").replace(ESCAPES, "");
-    this.facts.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
-      pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
+    this.why.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
+      ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`), source, make("pre", {}, trace)] : []));
+    this.facts.replaceChildren(pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
         Submitted: moment(job.submitted), Started: moment(job.started), Ended: moment(job.ended),
         Took: span(time(job.ended) - time(job.started)), Ending: job.ending || "", "Exit code": job.code ?? "" }),
-      ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []),
-      ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`), source, make("pre", {}, trace)] : []));
+      ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []));
+    if (this.which.length !== attempt) {
+      const option = (_, n) => make("option", { value: n + 1, selected: n + 1 === attempt }, `attempt ${n + 1}`);
+      this.which.replaceChildren(...Array.from({ length: attempt }, option));
+    }
+    this.which.hidden = attempt < 2;
     this.bar.update();
     if (this.asked !== `${state} ${attempt}`) this.ask(this.name);
     Object.assign(this, { told, asked: `${state} ${attempt}` });
@@ -81,9 +88,10 @@ export class Details {
   }
 
   async tail() {
-    const { name } = this, query = { start: -TAIL, limit: TAIL };
+    const { name } = this, attempt = +this.which.value, query = { start: -TAIL, limit: TAIL, attempt };
+    this.whole.href = at([...this.parts, "log"], { limit: 1 << 24, attempt });
     const plain = (await text([...this.parts, "log"], query).catch(() => "")).replace(ESCAPES, "");
-    if (name !== this.name || plain === this.log.textContent) return;
+    if (name !== this.name || attempt !== +this.which.value || plain === this.log.textContent) return;
     this.log.textContent = plain;
     if (this.follow.checked) this.log.scrollTop = this.log.scrollHeight;
   }
