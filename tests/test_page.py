@@ -122,9 +122,12 @@ def test_the_story_of_the_example(server, page):
     assert "progress=0" in page.locator(".node.ready").all_text_contents()[-2]
     server.kill()
     page.get_by_text("reconnecting…").wait_for()
+    press(page, "Pause")
+    page.get_by_text("the server cannot be reached").wait_for()
     server.start()
     badge(page, "✓ done")
     page.get_by_text("reconnecting…").wait_for(state="hidden")
+    page.get_by_text("the server cannot be reached").wait_for(state="detached")
     page.locator(".node.done").nth(5).wait_for()
     page.get_by_text("100% of 8 jobs").wait_for()
     assert page.title() == "✓ example: done"
@@ -162,11 +165,30 @@ def test_the_story_of_the_example(server, page):
     badge(page, "✓ done")
 
 
+# Collects each moment in which a job's colour, symbol and label do not say the same.
+TOGETHER = """() => {
+    const told = node => [...node.querySelectorAll("text")].map(text => text.textContent).join(" ");
+    const fits = node => [told(node).includes("✓"), told(node).includes("100%")]
+        .every(done => done === node.classList.contains("done"));
+    const odd = () => [...document.querySelectorAll(".node")].filter(node => !fits(node)).map(told);
+    const look = () => window.odd.push(...odd());
+    window.odd = [];
+    const what = { subtree: true, childList: true, attributes: true, characterData: true };
+    new MutationObserver(look).observe(document.querySelector(".canvas"), what);
+}"""
+
+
 def test_upload_run_cancel_and_retry(server, page):
     """An upload does not run by itself; a job is watched, cancelled and tried again, and so is one that failed."""
     go = server.root / f"go-{server.port}"
     wait = f'echo "waiting"; while [ ! -e {go} ]; do sleep 0.05; done'
-    upload(page, server, "slow", {"wait": {"script": "wait.sh"}, "bad": {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}}, wait_sh=wait)
+    upload(
+        page,
+        server,
+        "slow",
+        {"wait": {"script": "wait.sh"}, "bad": {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}},
+        wait_sh=wait,
+    )
     assert server.plain("GET", "runs?workflow=slow").json()["total"] == 0
     press(page, "Run")
     page.get_by_role("button", name="wait: running").wait_for()
@@ -175,9 +197,11 @@ def test_upload_run_cancel_and_retry(server, page):
     press(page, "Cancel job")
     page.get_by_role("button", name="wait: cancelled").wait_for()
     badge(page, "✗ failed")
+    page.evaluate(TOGETHER)
     go.touch()
     press(page, "Retry job")
     page.get_by_role("button", name="wait: done").wait_for()
+    assert page.evaluate("window.odd") == []
     press(page, "Close")
     page.get_by_role("searchbox").fill("fail")
     page.get_by_role("rowheader", name="wait").wait_for(state="detached")

@@ -52,6 +52,7 @@ async function ask(method, path, body) {
   }
 }
 
+const UNAPPLIED = "The YAML below has changes that are not applied: Apply or Reload it first.";
 const LIVE = ["running", "paused", "cancelling"];
 const BUTTONS = [
   // verb, sign, text, when it can be used
@@ -107,19 +108,15 @@ class Panel {
 
   page(kind, text, title) {
     const onclick = () => {
-      if (this.unapplied()) return;
+      if (this.unapplied) return this.say(UNAPPLIED);
       this.open = this.open === kind ? "" : kind;
       this.frames();
     };
     return make("button", `cc-button cc-page cc-page-${kind}`, { title, onclick }, text);
   }
 
-  // Is there text in the editor below that would be lost, or not be what runs? Then that is told.
-  unapplied() {
-    const found = this.frame.contentDocument?.body?.classList.contains("unapplied");
-    if (found) this.say("The YAML below has changes that are not applied: Apply or Reload it first.");
-    return found;
-  }
+  // Is there text in the editor below that would be lost, or not be what runs?
+  get unapplied() { return this.frame.contentDocument?.body?.classList.contains("unapplied"); }
 
   // The graphs, from where cytoscape keeps each: at its element. ipycytoscape hands them to nobody; no other line knows.
   graphs() {
@@ -245,7 +242,7 @@ class Panel {
   async act(verb) {
     const { told: { run, resumes }, file } = this;
     const again = verb === "run" && !resumes;
-    if (again && this.unapplied()) return;
+    if (again && this.unapplied) return this.say(UNAPPLIED);
     const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
     const answer = this.http && (again ? file : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
     if (answer?.ok) return;

@@ -1,5 +1,7 @@
 // Requests to the REST service, with the cookies of the login. A refusal becomes a Trouble with what to do.
 
+import { back } from "./say.js";
+
 export class Trouble extends Error {
   constructor(status, told) {
     super(told.message || `the server answered ${status}`);
@@ -23,6 +25,7 @@ export async function ask(method, parts, { body, data, media, query, headers } =
   const options = { method, headers: sent, body: body ? JSON.stringify(body) : data, cache: "no-store" };
   const answer = await fetch(at(parts, query), options).catch(() => null);
   if (!answer) throw new Trouble(0, { message: "the server cannot be reached", hint: "try again in a moment" });
+  back();
   if (!answer.ok) throw new Trouble(answer.status, await answer.json().catch(() => ({})));
   return answer;
 }

@@ -35,10 +35,7 @@ export class Editor {
     this.element.hidden = false;
   }
 
-  close() {
-    this.element.hidden = true;
-    this.tell([]);
-  }
+  close() { this.element.hidden = true; this.tell([]); }
 
   // Shows what the server has now, unless something was written here meanwhile.
   follow() {

@@ -49,10 +49,6 @@ export async function flowPage(name) {
     const { jobs } = await begin({ dry_run: true });
     plan.textContent = `${jobs.length} jobs would run: ${jobs.join(", ")}`;
   };
-  const edit = async () => {
-    if (!editor.unapplied) await editor.open();
-    editor.jump(1, 1);
-  };
   const question = `Remove workflow ${name} and its runs? YAML and scripts in your own folders stay.`;
   const download = (title, parts, query, ...words) => {
     const file = link("", at(parts, query), { download: `${name}.yaml` }); // an archive says its own name
@@ -62,7 +58,8 @@ export async function flowPage(name) {
     { name: "Run", look: "main", does: async () => visitRun(await begin()),
       code: () => startCode(name, { params: params() }) },
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
-    { name: "Edit YAML", does: edit, code: () => ({ curl: curl("PUT", own, null, ...yaml) }) },
+    { name: "Edit YAML", code: () => ({ curl: curl("PUT", own, null, ...yaml) }),
+      does: async () => { if (!editor.unapplied) await editor.open(); editor.jump(1, 1); } },
     download("Download", [...own, "archive"], {}, "-OJ"),
     download("Download YAML", own, { format: "yaml" }, "-H", "Accept: application/yaml", "-o", `${name}.yaml`),
     removal(own, question, document.baseURI, `jupyter cc workflow delete --name=${name}`),

@@ -1,10 +1,12 @@
-// The server's picture of a graph, put in once; later only colours, symbols and texts change where they stand.
+// The server's picture of a graph, put in once; later only colours, symbols and texts change where they stand: of each
+// job together, as the next picture has them. Only a graph that is too large for many pictures is coloured before.
 
 import { text } from "./api.js";
 import { canvas, SYMBOLS } from "./dom.js";
-import { say } from "./say.js";
+import { complain } from "./say.js";
 
 const KNOWN = "svg, g, title, path, polygon, polyline, ellipse, text"; // nothing else of a picture is shown
+const TITLE = /^(.*?): (\w+)(\n.*)?$/s, MANY = 200;
 const SYMBOL = new RegExp(`^[${Object.values(SYMBOLS).join("")}](?= )`);
 
 export class Graph {
@@ -14,22 +16,29 @@ export class Graph {
     Object.assign(this, canvas());
   }
 
-  // Ask for the picture: at once, or as soon as it is no burden, for it is asked for again while things change.
+  // Ask for the picture: at once, or as soon as it is no burden; while one is on its way the newest wish waits.
   load(parts, query, now = true) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(async () => {
-      const begun = performance.now();
-      try { this.put(await text(parts, query)); }
-      catch (trouble) { if (!this.nodes.size) say(trouble.message, "wrong", trouble.hint); }
-      this.next = performance.now() + Math.max(600, 4 * (performance.now() - begun));
-    }, now ? 0 : Math.max(0, this.next - performance.now()));
+    this.wish = [parts, query];
+    if (!this.busy) this.timer = setTimeout(() => this.fetch(this.wish), now ? 0 : this.next - performance.now());
+  }
+
+  async fetch(wish) {
+    const begun = performance.now();
+    this.busy = true;
+    try { this.put(await text(...wish)); }
+    catch (trouble) { if (!this.nodes.size) complain(trouble); }
+    this.busy = false;
+    this.next = performance.now() + Math.max(100, 4 * (performance.now() - begun));
+    if (wish !== this.wish) this.load(...this.wish, false);
   }
 
   put(picture) {
     const svg = document.adoptNode(new DOMParser().parseFromString(picture, "image/svg+xml").documentElement);
     svg.querySelectorAll(`:not(${KNOWN})`).forEach((odd) => odd.remove());
-    const named = (node) => node.querySelector("title").textContent.replace(/: \w+(\n.*)?$/s, "");
-    const nodes = new Map([...svg.querySelectorAll("g.node")].map((node) => [named(node), node]));
+    const title = (node) => node.querySelector("title").textContent.match(TITLE);
+    const all = [...svg.querySelectorAll("g.node")].map((node) => [node, ...title(node)]);
+    const nodes = new Map(all.map(([node, , name]) => [name, node]));
     const texts = (node) => [...node.querySelectorAll("text")];
     const shapes = [...nodes].map(([name, node]) => [name, texts(node).length]);
     const plan = JSON.stringify([svg.getAttribute("viewBox"), shapes]);
@@ -40,6 +49,7 @@ export class Graph {
     });
     this.plan = plan;
     this.looks = new Map();
+    this.drawn = new Map(all.map(([, , name, state]) => [name, state]));
     this.paint(this.states);
   }
 
@@ -56,15 +66,15 @@ export class Graph {
     }
     svg.setAttribute("aria-label", "The jobs in their order; the table says the same");
     this.element.classList.toggle("wide", svg.viewBox.baseVal.width > 640); // points; too small beside a table
-    this.frame.classList.toggle("many", nodes.size > 200);
+    this.frame.classList.toggle("many", nodes.size > MANY);
     this.frame.replaceChildren(svg);
   }
 
-  // Colour each node by its state: a map from name to state.
+  // The states by name: they count before the next picture does where that takes its time.
   paint(states) {
     this.states = states;
     for (const [name, node] of this.nodes) {
-      const state = states.get(name) || "ready", open = this.open(name), look = `node ${state} ${open ? "group" : ""}`;
+      const state = (this.nodes.size > MANY ? states : this.drawn).get(name) || "ready", open = this.open(name), look = `node ${state} ${open ? "group" : ""}`;
       if (this.looks.get(name) === look + open) continue;
       this.looks.set(name, look + open);
       const words = node.querySelector("text"), told = words?.textContent.replace(SYMBOL, SYMBOLS[state]);

@@ -7,7 +7,7 @@ import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./do
 import { Graph } from "./graph.js";
 import { Replay } from "./replay.js";
 import { Results } from "./results.js";
-import { say } from "./say.js";
+import { back, say } from "./say.js";
 import { looks, over, RunStore } from "./store.js";
 import { Table } from "./table.js";
 import { Timeline } from "./timeline.js";
@@ -65,6 +65,7 @@ export async function runPage(id, view) {
   ]);
   function told(what) {
     stream.textContent = what === "reconnecting" ? "reconnecting…" : "";
+    if (what === "live") back();
     if (what !== "end") return;
     say(`the run has ended: ${store.state}`);
     if (allowed() === "granted") new Notification(`${workflow}: ${store.state}`, { body: run }).onclick = () => focus();
