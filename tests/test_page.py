@@ -1,5 +1,6 @@
 """The page `cc/` in a real browser, on a real server: the whole story of a user, and what strangers put into names."""
 
+import ast
 import io
 import json
 import zipfile
@@ -119,7 +120,7 @@ def test_the_story_of_the_example(server, page):
     page.get_by_text("6 jobs would run: start, fetch-data,").wait_for()
     press(page, "Run")
     page.locator(".node.running").first.wait_for()
-    assert "progress=0" in page.locator(".node.ready").all_text_contents()[-2]
+    assert "progress=0" in page.locator(".node.waiting").all_text_contents()[-2]
     server.kill()
     page.get_by_text("reconnecting…").wait_for()
     press(page, "Pause")
@@ -142,7 +143,7 @@ def test_the_story_of_the_example(server, page):
     assert page.locator(".critical").count() >= 4
     press(page, "Results")
     page.get_by_role("button", name="Run this row again").nth(2).wait_for()
-    assert page.get_by_role("columnheader").all_inner_texts()[:3] == ["Job", "rate", "loss"]
+    assert page.get_by_role("columnheader").all_inner_texts()[:4] == ["Job", "rate", "loss", "time (s)"]
     with page.expect_download() as csv:
         page.get_by_role("link", name="CSV").click()
     assert "compute[rate=0.001]" in csv.value.path().read_text()
@@ -158,9 +159,19 @@ def test_the_story_of_the_example(server, page):
     told = page.locator("dialog pre").all_inner_texts()
     assert "jupyter cc run example --param rows=7" in told[1] and server.token not in str(told)
     page.keyboard.press("Escape")
-    page.get_by_label("Replay", exact=True).fill("1")
+    slider, end = page.get_by_label("Replay", exact=True), page.get_by_text("the end", exact=True)
+    slider.fill("1")
     badge(page, "▶ running")
     page.get_by_text("0% of 8 jobs").wait_for()
+    press(page, "▶ Replay")
+    press(page, "❚❚ Pause")
+    page.get_by_role("button", name="▶ Replay").wait_for()
+    assert f", event {slider.input_value()} of" in page.locator(".past").inner_text() and not end.is_visible()
+    press(page, "▶ Replay")
+    end.wait_for()
+    badge(page, "✓ done")
+    slider.fill("2")
+    badge(page, "▶ running")
     press(page, "Now")
     badge(page, "✓ done")
 
@@ -182,16 +193,19 @@ def test_upload_run_cancel_and_retry(server, page):
     """An upload does not run by itself; a job is watched, cancelled and tried again, and so is one that failed."""
     go = server.root / f"go-{server.port}"
     wait = f'echo "waiting"; while [ ! -e {go} ]; do sleep 0.05; done'
-    upload(
-        page,
-        server,
-        "slow",
-        {"wait": {"script": "wait.sh"}, "bad": {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}},
-        wait_sh=wait,
-    )
+    bad = {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}
+    nodes = {"wait": {"script": "wait.sh"}, "bad": bad, "later": {"exec": "true", "after": "wait"}}
+    upload(page, server, "slow", nodes, wait_sh=wait)
     assert server.plain("GET", "runs?workflow=slow").json()["total"] == 0
     press(page, "Run")
     page.get_by_role("button", name="wait: running").wait_for()
+    press(page, "later")
+    page.get_by_text("· waiting 0% · waits for wait").wait_for()
+    press(page, "Close")
+    page.locator("tr", has_text="later").get_by_text("· waiting").wait_for()
+    press(page, "Timeline")
+    page.locator(".critical .ran.running").wait_for()
+    press(page, "Jobs")
     press(page, "wait")
     page.get_by_label("Log").get_by_text("waiting").wait_for()
     press(page, "Cancel job")
@@ -218,7 +232,7 @@ def test_upload_run_cancel_and_retry(server, page):
     told = job.inner_text()
     assert told.index("exit code 3") < told.index("Log") < told.index("try 1") < told.index("Submitted")
     page.goto(f"{page.url}/view?theme=dark")
-    page.locator(".node.done").wait_for()
+    page.locator(".node.done").first.wait_for()
     assert not page.get_by_role("navigation").is_visible()
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
@@ -364,6 +378,11 @@ def test_jobs_are_written_by_forms(server, page):
     assert "other" in page.get_by_label("YAML").input_value() and "other" in written()
 
 
+def is_start(node):
+    """Whether a call in a Python text starts a workflow."""
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "run_workflow"
+
+
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>\"'&amp; javascript:window.hacked=1"
 
 
@@ -377,7 +396,10 @@ def test_what_others_write_is_text(server, page):
         },
         "loop": {"exec": "true", "foreach": {"x": [HOSTILE, "javascript:window.hacked=1"]}, "label": HOSTILE},
     }
-    body = {"name": "canary", "workflow": {"nodes": nodes, "params": {"p": HOSTILE, "list": [HOSTILE]}}}
+    body = {
+        "name": "canary",
+        "workflow": {"nodes": nodes, "params": {"p": HOSTILE, "list": [HOSTILE, 0.5, True, None]}},
+    }
     server.plain("POST", "workflows", json=body)
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     page.goto(f"{pages(server)}workflows/canary")
@@ -397,4 +419,7 @@ def test_what_others_write_is_text(server, page):
     assert "<svg/onload" in page.locator("dd").all_inner_texts()[-1]
     press(page, "Close")
     page.get_by_role("button", name="Copy as code").click()
+    (call,) = [node for node in ast.walk(ast.parse(page.locator("dialog pre").first.inner_text())) if is_start(node)]
+    given = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    assert given == {"params": {"p": HOSTILE, "list": [HOSTILE, 0.5, True, None]}, "new": True}
     assert page.evaluate("window.hacked") is None and page.locator("main img, main script, aside img").count() == 0

@@ -30,6 +30,7 @@ Look = namedtuple("Look", "symbol style color")  # of a state; the colour is a p
 
 LOOKS = {
     "ready": Look("·", "", "white"),
+    "waiting": Look("·", "dim", "white"),  # for a parent
     "blocked": Look("⊘", "", "white"),
     "submitted": Look("○", "cyan", "#E5F2FF"),
     "running": Look("▶", "blue", "#CCE5FF"),
@@ -67,7 +68,7 @@ def rows(run: Run, members: bool = False) -> list[Row]:
         Row(
             number,
             name,
-            "blocked" if status[name].get("waiting") == "blocked" else status[name]["state"],
+            status[name].get("waiting") or status[name]["state"],
             flow.jobs[name].host or "local",
             status[name]["progress"],
             _elapsed(status[name]["started"], status[name]["ended"], status[name]["state"]),
@@ -146,7 +147,7 @@ def watch_lines(run: Run, seen: int = 0) -> None:
 def _whole(run: Run, width: int, height: int = 10**9, members: bool = False) -> Group:
     view, lines = run.refresh(), rows(run, members)
     shown = lines if len(lines) <= height - 8 else _urgent(lines, max(5, height - 8))
-    left = {"ready": "blocked"} if view.ended else {}  # what has not run by the end
+    left = {"ready": "blocked" if view.ended else "to come"}  # what has not run by the end
     counts = ", ".join(f"{number} {left.get(state, state)}" for state, number in view.counts().items())
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
     total = Text(f"{run.id}: {view.state} — {counts}{hidden}", LOOKS[view.state].style if view.state in LOOKS else "")
@@ -158,8 +159,8 @@ def _whole(run: Run, width: int, height: int = 10**9, members: bool = False) -> 
 
 def _urgent(lines: Sequence[Row], most: int) -> Sequence[Row]:
     """The rows that matter most where not all fit: failed and running ones, then the next, then the last done."""
-    order = {"failed": 0, "running": 1, "submitted": 2, "ready": 3, "blocked": 4}
-    chosen = sorted(lines, key=lambda row: (order.get(row.state, 5), row.number))[:most]
+    order = {"failed": 0, "running": 1, "submitted": 2, "ready": 3, "waiting": 4, "blocked": 5}
+    chosen = sorted(lines, key=lambda row: (order.get(row.state, 6), row.number))[:most]
     return sorted(chosen, key=lambda row: row.number)
 
 

@@ -1,7 +1,7 @@
 // Elements, states and times as a reader sees them. What stands in an element is text, never read as markup.
 
 export const SYMBOLS = JSON.parse(document.documentElement.dataset.symbols);
-export const ORDER = ["done", "failed", "cancelled", "skipped", "running", "submitted", "blocked", "ready"];
+export const ORDER = ["done", "failed", "cancelled", "skipped", "running", "submitted", "blocked", "ready", "waiting"];
 
 export function make(tag, props = {}, ...inside) {
   const made = document.createElement(tag);

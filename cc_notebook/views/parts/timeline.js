@@ -19,11 +19,12 @@ function attempts(events) {
   return found;
 }
 
-// The jobs on the critical path: from the last that ended back to what ended last before it, within groups too.
-function critical(nodes, edges, jobs) {
+// The jobs on the critical path: back from what runs or ended last to what ended last before it, within groups too.
+function critical(nodes, edges, jobs, now) {
   const before = Map.groupBy(edges, ([, child]) => child), within = Map.groupBy(nodes.values(), ({ group }) => group);
-  const end = (name) => time(jobs.get(name)?.ended), path = new Set();
-  const last = (names) => names.filter(end).sort((a, b) => end(a) - end(b)).at(-1);
+  const begin = (name) => time(jobs.get(name)?.started), path = new Set();
+  const end = (name) => time(jobs.get(name)?.ended) || (begin(name) && now);
+  const last = (names) => names.filter(end).sort((a, b) => end(a) - end(b) || begin(b) - begin(a)).at(-1);
   const members = (name) => last((within.get(name) || []).map((node) => node.name)), walk = [members(null)];
   while (walk.length) {
     const name = walk.pop(), parents = (before.get(name) || []).map(([parent]) => parent);
@@ -42,7 +43,7 @@ export class Timeline {
   }
 
   draw(nodes, edges, { jobs, events, now }) {
-    const ran = [...attempts(events)].filter(([name]) => jobs.has(name)), path = critical(nodes, edges, jobs);
+    const ran = [...attempts(events)].filter(([name]) => jobs.has(name)), path = critical(nodes, edges, jobs, now);
     if (!ran.length) return this.lanes.replaceChildren();
     const tries = ran.flatMap(([, own]) => own), end = (one) => time(one.ended) || now;
     const from = Math.min(...tries.map((one) => time(one.from))), whole = Math.max(...tries.map(end), from + 1) - from;

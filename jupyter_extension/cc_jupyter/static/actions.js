@@ -23,10 +23,12 @@ export function startCode(workflow, { params, from, ...flags }) {
   const options = { params, ...(from && { from }), ...flags };
   const given = Object.entries(params).flatMap(([key, value]) =>
     ["--param", `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`]);
+  const set = Object.entries({ params, ...flags }).map(([key, value]) => `${key}=${python(value)}`);
+  const called = [python(workflow), ...set, ...(from ? [`**${python({ from })}`] : [])].join(", ");
   const more = [...(from ? ["--from", from] : []), ...Object.keys(flags).map((flag) => `--${flag.replace("_", "-")}`)];
   return {
     Python: "from cc_notebook.client import RESTWorkflow\n\n" +
-      `run = RESTWorkflow().run_workflow(${python(workflow)}, **${python(options)})`,
+      `run = RESTWorkflow().run_workflow(${called})`,
     CLI: words("jupyter", "cc", "run", workflow, ...given, ...more),
     YAML: "# as a job of another workflow\nworkflow:\n  nodes:\n" +
       `    again: {workflow: ${JSON.stringify(`${workflow}.yaml`)}, params: ${JSON.stringify(params)}}`,

@@ -57,19 +57,18 @@ export class Details {
   update() {
     const job = this.name && this.store.shown.jobs.get(this.name), told = JSON.stringify(job);
     if (!job || told === this.told) return;
-    const { error = {}, outputs, state, attempt } = job, why = job.reason ? `  ·  ${job.reason}` : "";
+    const { error = {}, outputs, state, attempt } = job, waits = looks(job) === "waiting";
+    const why = job.reason || (waits && `waits for ${job.waits.join(", ")}`);
     const source = make("pre", { class: "source" }, error.source), trace = (error.traceback || "").replace(ESCAPES, "");
-    this.why.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%${why}`),
+    this.why.replaceChildren(make("p", { class: "why" }, mark(looks(job)), ` ${job.progress}%`, why && `  ·  ${why}`),
       ...(error.cell ? [make("h3", {}, `Cell ${error.cell} of ${error.cells}`), source, make("pre", {}, trace)] : []));
-    this.facts.replaceChildren(pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
+    this.facts.replaceChildren(
+      pairs({ Attempt: attempt || "", Host: job.host, "Process or id": job.native_id || "", Cell: job.step,
         Submitted: moment(job.submitted), Started: moment(job.started), Ended: moment(job.ended),
         Took: span(time(job.ended) - time(job.started)), Ending: job.ending || "", "Exit code": job.code ?? "" }),
       ...(Object.keys(outputs).length ? [make("h3", {}, "Outputs"), pairs(outputs)] : []));
-    if (this.which.length !== attempt) {
-      const option = (_, n) => make("option", { value: n + 1, selected: n + 1 === attempt }, `attempt ${n + 1}`);
-      this.which.replaceChildren(...Array.from({ length: attempt }, option));
-    }
-    this.which.hidden = attempt < 2;
+    const option = (_, n) => make("option", { value: n + 1, selected: n + 1 === attempt }, `attempt ${n + 1}`);
+    if (this.which.length !== attempt) this.which.replaceChildren(...Array.from({ length: attempt }, option));
     this.bar.update();
     if (this.asked !== `${state} ${attempt}`) this.ask(this.name);
     Object.assign(this, { told, asked: `${state} ${attempt}` });

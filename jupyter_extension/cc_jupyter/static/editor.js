@@ -58,11 +58,8 @@ export class Editor {
 
   async apply() {
     clearTimeout(this.timer);
-    const data = this.text.value;
-    const tag = await this.source.change("PUT", [], { data, media }, this.tag).catch((trouble) => {
-      if (trouble.problems?.length) this.tell(trouble.problems);
-      throw trouble;
-    });
+    const data = this.text.value, refused = (trouble) => { this.tell(trouble.problems); throw trouble; };
+    const tag = await this.source.change("PUT", [], { data, media }, this.tag).catch(refused);
     Object.assign(this, { tag, before: data }); // also if more was written meanwhile
   }
 

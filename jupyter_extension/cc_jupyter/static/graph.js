@@ -36,8 +36,8 @@ export class Graph {
   put(picture) {
     const svg = document.adoptNode(new DOMParser().parseFromString(picture, "image/svg+xml").documentElement);
     svg.querySelectorAll(`:not(${KNOWN})`).forEach((odd) => odd.remove());
-    const title = (node) => node.querySelector("title").textContent.match(TITLE);
-    const all = [...svg.querySelectorAll("g.node")].map((node) => [node, ...title(node)]);
+    const told = ({ parentNode: node, textContent: own }) => [node, ...own.match(TITLE)];
+    const all = [...svg.querySelectorAll(".node > title")].map(told);
     const nodes = new Map(all.map(([node, , name]) => [name, node]));
     const texts = (node) => [...node.querySelectorAll("text")];
     const shapes = [...nodes].map(([name, node]) => [name, texts(node).length]);
@@ -74,10 +74,12 @@ export class Graph {
   paint(states) {
     this.states = states;
     for (const [name, node] of this.nodes) {
-      const state = (this.nodes.size > MANY ? states : this.drawn).get(name) || "ready", open = this.open(name), look = `node ${state} ${open ? "group" : ""}`;
+      const seen = (this.nodes.size > MANY ? states : this.drawn).get(name) || "ready", open = this.open(name);
+      const state = seen === "ready" && states.get(name) === "waiting" ? "waiting" : seen;
+      const look = `node ${state} ${open ? "group" : ""}`;
       if (this.looks.get(name) === look + open) continue;
       this.looks.set(name, look + open);
-      const words = node.querySelector("text"), told = words?.textContent.replace(SYMBOL, SYMBOLS[state]);
+      const words = node.querySelector("text"), told = words?.textContent.replace(SYMBOL, SYMBOLS[state] || "·");
       if (told && told !== words.textContent) words.textContent = told;
       node.setAttribute("class", look);
       node.ariaLabel = node.querySelector("title").textContent = `${name}: ${state}`;

@@ -1,6 +1,7 @@
-// A slider over the events of a run, by hand or by itself: the page shows the run as it was.
+// A slider over the events of a run, by hand or by itself: the page shows the run as it was, at its right end as it is.
 
 import { button, clock, make } from "./dom.js";
+import { over } from "./store.js";
 
 export class Replay {
   constructor(store) {
@@ -8,30 +9,26 @@ export class Replay {
     this.slider = make("input", { type: "range", min: 0, "aria-label": "Replay",
       oninput: () => this.jump(this.slider.valueAsNumber) });
     this.when = make("output");
-    this.now = button("Now", () => this.jump(null), "quiet");
-    const play = button("▶ Replay", () => this.play(), "quiet");
-    this.element = make("div", { class: "replay" }, play, this.slider, this.when, this.now);
+    const now = button("Now", () => this.jump(null), "quiet now");
+    this.play = button("", () => this.jump(this.timer ? store.at : store.at ?? 0, !this.timer), "quiet");
+    this.element = make("div", {}, now, this.when, this.play, this.slider);
   }
 
-  jump(count) {
-    clearInterval(this.timer);
-    this.store.replay(count);
+  // Show the run after `count` events, and go on from there if it is `going`; after all of them it is as it is now.
+  jump(count, going = false) {
+    const { store } = this, many = store.events.length, past = count !== null && count < many;
+    const next = () => this.jump(store.at === null ? null : count + Math.ceil(many / 200), true);
+    clearTimeout(this.timer);
+    this.timer = past && going && setTimeout(next, 120);
+    store.replay(past ? count : null);
   }
 
-  play() {
-    const { store } = this, step = Math.ceil(store.events.length / 200);
-    this.jump(store.at === null || store.at >= store.events.length ? 0 : store.at);
-    this.timer = setInterval(() => {
-      if (store.at >= store.events.length) clearInterval(this.timer);
-      else store.replay(Math.min(store.events.length, store.at + step));
-    }, 120);
-  }
-
-  draw({ live, events }) {
-    const many = this.store.events.length;
+  draw({ live, events, state }) {
+    const many = this.store.events.length, at = `${clock(events.at(-1)?.at)}, event ${events.length} of ${many}`;
     this.slider.max = many;
     this.slider.value = live ? many : events.length;
-    this.when.textContent = live ? "" : `the past: ${clock(events.at(-1)?.at)} event ${events.length} of ${many}`;
-    this.now.hidden = live;
+    this.when.textContent = live ? (over(state) ? "the end" : "live") : `as it was at ${at}`;
+    this.play.textContent = this.timer ? "❚❚ Pause" : "▶ Replay";
+    this.element.className = live ? "replay" : "replay past";
   }
 }

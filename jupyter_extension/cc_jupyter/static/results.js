@@ -36,7 +36,8 @@ export class Results {
     const first = { title: "Job", key: "job", kind: "name", show: named };
     const state = { title: "State", key: "state", show: (row) => mark(row.state) };
     const kind = (key) => (rows.some((row) => typeof row[key] === "number") ? "number" : "");
-    const values = keys.map((key) => ({ title: key, value: (row) => told(row[key]), kind: kind(key) }));
+    const title = (key) => (key === "time" ? "time (s)" : key);
+    const values = keys.map((key) => ({ title: title(key), value: (row) => told(row[key]), kind: kind(key) }));
     const redo = { show: (row) => button("Run this row again", again(row.job), "quiet") };
     this.table = new Table("Results", "job", [first, ...values, state, redo]);
     this.which.replaceChildren(...loops.map((loop) => make("option", { selected: loop === name }, loop)));

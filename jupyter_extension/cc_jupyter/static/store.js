@@ -10,7 +10,9 @@ const RUN = { pause: "paused", resume: "running", cancel_run: "cancelling", rese
 const WHOLE = ["submit", "start", "progress", "done", "retry", "engine"]; // all that they mean is in the event itself
 
 export const over = (state) => ["done", "failed", "cancelled"].includes(state);
-export const looks = (job) => (job.state === "ready" && job.waiting === "blocked" ? "blocked" : job.state);
+// What is seen as the state of a job as it is `shown`: of one that is to come also why it has not begun.
+export const looks = ({ state, waiting, waits = [] }) =>
+  (state !== "ready" ? state : waiting === "blocked" ? waiting : waits.length ? "waiting" : state);
 
 // The status of a job after an event; what is no event of a job changes nothing.
 function apply(old, event) {
@@ -55,7 +57,8 @@ export class RunStore {
     this.jobs = new Map(Object.entries(run.jobs));
     if (graph) {
       const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
-      Object.assign(this, { nodes, edges: graph.edges, params: graph.params });
+      const before = Map.groupBy(graph.edges, ([, child]) => child);
+      Object.assign(this, { nodes, before, edges: graph.edges, params: graph.params });
     }
     return this.draw();
   }
@@ -134,6 +137,9 @@ export class RunStore {
       events = events.slice(0, this.at);
       state = events.reduce((old, event) => feed(jobs, old, event), "running");
     }
+    const ended = ({ state: how } = NEW) => over(how) || how === "skipped";
+    const waits = (name) => (this.before.get(name) || []).flatMap(([one]) => (ended(jobs.get(one)) ? [] : one));
+    jobs = new Map([...jobs].map(([name, job]) => [name, { ...job, waits: waits(name) }]));
     const counts = {}, groups = new Map(), all = { sum: 0, many: 0, ended: 0 };
     for (const [name, job] of jobs) {
       const node = this.nodes.get(name), far = job.state === "skipped" ? 100 : job.progress;
@@ -142,7 +148,7 @@ export class RunStore {
       for (let group = node?.group, own = all; own; group = this.nodes.get(group)?.group) {
         own.sum += far;
         own.many += 1;
-        own.ended += over(job.state) || job.state === "skipped";
+        own.ended += ended(job);
         own = group && (groups.get(group) || groups.set(group, { sum: 0, many: 0, ended: 0 }).get(group));
       }
     }
