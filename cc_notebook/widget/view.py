@@ -161,7 +161,7 @@ class View:
     def _picture(self, view: RunState) -> tuple[str, str]:
         line = still.line(view, self.run.id if self.run else "")
         rows = table.rows(self.run) if self.run else table.written(view.flow.workflow)
-        note = MISSING if self._missing() else self._message
+        note = MISSING if self._missing() and not view.ended else self._message
         return still.html(*drawing.shown(view), rows, ". ".join(filter(None, (line, note)))), line
 
     def _tell(self, view: RunState) -> dict[str, Any]:
