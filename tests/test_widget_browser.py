@@ -30,6 +30,8 @@ PLACE = """name => {const box = document.querySelector('.cc-graph .custom-widget
     const node = box._cyreg.cy.nodes().filter(n => n.data('label').includes(name))[0].renderedPosition();
     return [at.x + node.x, at.y + node.y]}"""
 RULES = "document.querySelector('.cc-graph .custom-widget')._cyreg.cy.style().length"
+GONE = """/^"The kernel[^,]*$/.test([...document.querySelectorAll('.jupyter-widgets-disconnected')].map(
+    one => getComputedStyle(one, '::before').content).filter(text => text !== 'none'))"""
 IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 RUN = """number => {const book = jupyterapp.shell.currentWidget.content;
     book.activeCellIndex = number; book.deselectAll(); jupyterapp.commands.execute('notebook:run-cell')}"""
@@ -208,6 +210,7 @@ def test_it_survives_reload_restart_and_death(notebook):
     book.visit()  # the kernel lives
     book.until("▶ a\n1%")
     book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    book.page.wait_for_function(GONE)  # one sentence, no signs
     book.page.wait_for_function(IDLE)
     book.visit()  # with a new kernel process: what was saved is all there is
     book.page.wait_for_selector(".cc-still img")
