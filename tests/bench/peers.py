@@ -14,7 +14,7 @@ import graphs
 from graphs import FLOWS, Graph
 from tools import BenchError, Tools, text_of, timed
 
-PEERS = ("luigi", "doit", "snakemake")
+PEERS = ("luigi", "doit", "snakemake", "jupyter-scheduler")
 FLOW_OF = {"luigi": "luigi_flow.py", "doit": "dodo.py", "snakemake": "Snakefile"}
 VERSIONS = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
 

@@ -8,11 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import graphs
+from listing import FILL, listing
 from table import Row, limit
 from tools import BenchError, Tools, cli, environment, our_environment, text_of
 
@@ -29,8 +33,8 @@ async def probe():
             await asyncio.sleep(0.01)
             file.write(f"{time.time()} {time.perf_counter() - begin - 0.01}\\n")
 
-app = ServerApp.instance(jpserver_extensions={"cc_jupyter": True})
-app.initialize(sys.argv[2:], find_extensions=False)
+app = ServerApp.instance(jpserver_extensions={sys.argv[2]: True})
+app.initialize(sys.argv[3:], find_extensions=False)
 app.io_loop.add_callback(probe)
 app.start()
 """
@@ -45,22 +49,51 @@ def service(tools: Tools, jobs: int, seconds: float) -> list[Row]:
     file = graphs.workflow(folder, graph)
     ended = text_of([*cli(), "run", file, "--max-parallel", "8", "--detach"], folder, env)
     text_of([*cli(), "resume", ended], folder, env)  # waits
+    database = f"sqlite:///{folder}/scheduler.sqlite"
+    text_of([tools.peers, "-c", FILL, database, str(len(graph))])
+    begin = partial(text_of, [*cli(), "run", file, "--max-parallel", "2", "--new", "--detach"], folder, env)
+    try:
+        with server(sys.executable, "cc_jupyter", folder, env) as (url, pid):
+            own, store = f"{url}/cc/api", f"--SchedulerApp.db_url={database}"
+            with server(tools.peers, "jupyter_scheduler", folder, env, store) as (peer, _):
+                rows = asyncio.run(listing(own, ended, peer, len(graph), jobs // 10))
+            load = Load(own, pid, ended, sorted(graph)[1])
+            return [*asyncio.run(load.rows(begin, seconds, folder / "cc_jupyter.probe")), *rows]
+    finally:
+        for run in (home / "runs").iterdir():
+            subprocess.run([*cli(), "cancel", run.name], env=environment(env), capture_output=True, timeout=60)
+
+
+@contextmanager
+def server(
+    python: str | Path, extension: str, folder: Path, env: Mapping[str, str], *more: str
+) -> Iterator[tuple[str, int]]:
+    """A Jupyter server with one extension that answers: its URL and pid. Beside it lies what its probe wrote."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0"]
-    words = [sys.executable, "-c", SERVER, str(folder / "probe"), *options]
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen(words, cwd=folder, env=environment(env), stdout=log, stderr=log)
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0", *more]
+    words = [str(python), "-c", SERVER, str(folder / f"{extension}.probe"), extension, *options]
+    with open(folder / f"{extension}.log", "wb") as log:
+        child = subprocess.Popen(words, cwd=folder, env=environment(env), stdout=log, stderr=log)
     try:
-        begin = ["run", file, "--max-parallel", "2", "--new", "--detach"]
-        load = Load(f"http://127.0.0.1:{port}/cc/api", server.pid, ended, sorted(graph)[1])
-        return asyncio.run(load.rows(lambda: text_of([*cli(), *begin], folder, env), seconds, folder / "probe"))
+        url = f"http://127.0.0.1:{port}"
+        asyncio.run(_ready(f"{url}/api/status"))
+        yield url, child.pid
     finally:
-        server.terminate()
-        server.wait(30)
-        for run in (home / "runs").iterdir():
-            subprocess.run([*cli(), "cancel", run.name], env=environment(env), capture_output=True, timeout=60)
+        child.terminate()
+        child.wait(30)
+
+
+async def _ready(url: str) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": "token bench"}) as session:
+        for _ in range(600):
+            with suppress(aiohttp.ClientError):
+                async with session.get(url) as answer:
+                    if answer.ok:
+                        return
+            await asyncio.sleep(0.1)
+    raise BenchError("the server does not answer")
 
 
 class Load:
@@ -80,7 +113,6 @@ class Load:
         headers, none = {"Authorization": "token bench"}, aiohttp.ClientTimeout(total=None)
         connections = aiohttp.TCPConnector(limit=STREAMS + 100)
         async with aiohttp.ClientSession(headers=headers, connector=connections, timeout=none) as session:
-            await self._ready(session)
             for path in self.paths:
                 await self._ask(session, path)
             run = await asyncio.to_thread(begin)
@@ -110,16 +142,6 @@ class Load:
             limit("the same: an event is at its client after (p99)", 1000 * _percentile(self.delays, 99), 100, "ms", 0),
             limit("the same: memory for each stream", memory, 200, "kB", 0),
         ]
-
-    async def _ready(self, session: aiohttp.ClientSession) -> None:
-        for _ in range(600):
-            try:
-                async with session.get(f"{self.url}/version") as answer:
-                    if answer.ok:
-                        return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
-        raise BenchError("the server does not answer")
 
     async def _ask(self, session: aiohttp.ClientSession, path: str) -> None:
         begin = time.perf_counter()
