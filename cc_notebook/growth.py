@@ -49,6 +49,7 @@ class Flow:
         self.parents, self.children = graph.relatives(self.jobs, workflow.edges)
         self.members: dict[str, list[str]] = {}
         self.group: dict[str, str] = {}
+        self.whole = self  # of a copy with other members, which is to be drawn: the one that runs
         self._scopes: dict[str, Scope] = {}
         self.marks: dict[str, str] = {}  # of a group: a hash of the members that it has had
         self._plain = Scope(workflow.params)

@@ -30,8 +30,8 @@ ROOMS = {
     "the core": (3165, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
-    "faces": (2072, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
-    "loops and conditions": (551, "growth loops expressions references reuse adding"),
+    "faces": (2073, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
+    "loops and conditions": (552, "growth loops expressions references reuse adding"),
     "widget and client": (736, "widget magics client serving"),
 }
 EXTENSION_BUDGET = 943

@@ -21,6 +21,7 @@ from nbclient import NotebookClient
 
 from cc_notebook import Workflow, graph
 from cc_notebook.state import JobStatus, RunState
+from cc_notebook.views.picture import looks, svg
 from cc_notebook.widget import drawing
 from cc_notebook.widget.graph import SHAPES, shape
 
@@ -440,7 +441,17 @@ def test_boxes_show_counts_and_the_worst_state(folder):
     (box,) = [name for name in flow.jobs if name in state.flow.members]
     assert list(flow.jobs) == ["a", box, "z"] and state.jobs[box].state == "running" and state.jobs[box].progress == 50
     run.jobs["b7"] = JobStatus("failed")
-    assert drawing.shown(run)[1].jobs[box].state == "failed"
+    state = drawing.shown(run)[1]
+    assert state.jobs[box].state == looks(state)[box] == "failed"
+
+
+def test_a_failed_run_with_a_loop_is_drawn(folder):
+    """What a failure keeps from running is shown as blocked also where the members of a loop are boxes of their own."""
+    flow = Workflow(name="w")
+    flow.add_job("sweep", exec="true", foreach={"x": [1, 2]})
+    flow.add_job("bad", exec="exit 3") >> flow.add_job("last", exec="true")
+    drawn = svg(*drawing.shown(flow.run().wait().refresh()))
+    assert "sweep[x=2]: done" in drawn and "last: blocked" in drawn
 
 
 def test_places_are_those_of_the_picture(folder):

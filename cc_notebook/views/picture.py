@@ -141,7 +141,8 @@ def put(path: Path, data: bytes) -> None:
 def looks(run: RunState) -> dict[str, str]:
     """What a picture shows as the state of each job: one that will not run because of another is blocked."""
     broken = any(status.state in control.BROKEN for status in run.jobs.values())
-    blocked = control.Plan(run.flow, run.jobs).blocked if broken else {}
+    own = {name: run.jobs[name] for name in run.flow.jobs}  # without boxes that stand for several
+    blocked = control.Plan(run.flow.whole, own).blocked if broken else {}
     return {name: "blocked" if name in blocked else status.state for name, status in run.jobs.items()}
 
 
