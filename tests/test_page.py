@@ -205,6 +205,8 @@ def test_upload_run_cancel_and_retry(server, page):
     page.locator("tr", has_text="later").get_by_text("· waiting").wait_for()
     press(page, "Timeline")
     page.locator(".critical .ran.running").wait_for()
+    rows = server.plain("GET", f"runs/{page.url.rpartition('/')[2]}/graph.json").json()["nodes"]
+    assert {row["name"]: row["state"] for row in rows}["later"] == "waiting"  # as in the terminal's table
     press(page, "Jobs")
     press(page, "wait")
     page.get_by_label("Log").get_by_text("waiting").wait_for()
