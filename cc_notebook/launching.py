@@ -25,7 +25,8 @@ Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 def prepare(spec: RunSpec, state: RunState, name: str, number: int) -> Launch:
     """The n-th attempt of a job. Raises InputError for a missing script, value or file."""
     job, (scope, outputs, before) = state.flow.jobs[name], _before(state, name)
-    local, folder = job.kind == "local", spec.folder
+    host, folder, own = hosts.settings(spec.workflow, job), spec.folder, job.kind == "local"
+    job, local = job.model_copy(update={"venv": job.venv or host.venv}), own or host.shared
     try:
         shebang, digest = _script(os.path.join(folder, job.script)) if job.script else ("", _digest(job.exec or ""))
     except OSError as error:
@@ -39,7 +40,8 @@ def prepare(spec: RunSpec, state: RunState, name: str, number: int) -> Launch:
         run=spec.run,
         folder=folder if local else "",
         results=hosts.results(spec) if local else "",
-        python=spec.python if local else hosts.settings(spec.workflow, job).python,
+        python=spec.python if own else host.python,
+        setup=host.setup,
         shebang=shebang,
         venv_is_folder=venv_is_folder,
         values=payload.values_of(job, scope, outputs),

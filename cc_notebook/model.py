@@ -179,6 +179,9 @@ class Host(_Part):
     port: int | None = Field(None, ge=1, le=65535)
     workdir: str = "~/.cc-notebook"
     python: str = "python3"
+    venv: str | None = None  # of jobs that name none
+    setup: str = ""  # sh, before each job there
+    shared: bool = False  # the workflow's folder is the same one there
     max_parallel: int | None = Field(None, ge=1)
     cpus: int | None = Field(None, ge=1)  # what it has, where it cannot say so itself
     gpus: int | None = Field(None, ge=0)

@@ -13,6 +13,7 @@ from cc_notebook.loops import rendered
 from cc_notebook.model import Job
 
 MAX_TEXT = 130_000  # bytes of one argument or variable; Linux starts no program with more
+SETUP = "{{\n{}\n}} || {{ echo \"the host's 'setup' failed\" >&2; exit 126; }}"
 CONDA_RUN = ("run", "--no-capture-output", "-n")
 
 
@@ -24,6 +25,7 @@ class Surroundings:
     folder: str
     python: str
     results: str = ""  # where executed notebooks are shown, if that is on this machine
+    setup: str = ""  # sh, before the payload
     shebang: str = ""  # the script's first line without '#!'
     venv_is_folder: bool = True
     values: Mapping[str, object] = field(default_factory=dict)
@@ -71,16 +73,18 @@ def facts(job: Job, around: Surroundings, item: Mapping[str, object]) -> dict[st
     found = {f"argument {place}": _value(job, value, around) for place, value in enumerate(job.args, 1)}
     found |= {f"variable {key}": _value(job, value, around) for key, value in job.env.items()}
     found |= {f"param {key}": value for key, value in {**item, **_params(job, around)}.items()}
+    found |= {"setup": around.setup} if around.setup else {}
     return {**found, "python": around.python, "venv": job.venv, "kernel": job.kernel}
 
 
 def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:
     settings = {"CC_RUN": around.run, "CC_JOB": job.name, "CC_ATTEMPT": attempt.token}
     settings |= {"CC_WORKFLOW_DIR": around.folder, "CC_RESULTS_DIR": around.results}
-    own = [f"export {key}={shlex.quote(_text(job, value, around))}" for key, value in job.env.items()]
+    own = [SETUP.format(around.setup) if around.setup else "  :"]
+    own += [f"export {key}={shlex.quote(_text(job, value, around))}" for key, value in job.env.items()]
     lines = [f"# attempt {attempt.number} of a job of run {around.run}, written by cc-notebook; see wrapper.sh"]
     lines += [f"export {key}={shlex.quote(value)}" for key, value in settings.items() if value]
-    lines += ["cc_env() {", "  :", *own, *_venv(job, around), "}  # for the payload alone, not for its wrapper"]
+    lines += ["cc_env() {", *own, *_venv(job, around), "}  # for the payload alone, not for its wrapper"]
     lines.append(f"CC_TIMEOUT={'' if job.limit is None else f'{job.limit:.15g}'}")
     lines.append(f"CC_MEMORY={'' if job.resources.memory is None else -(-job.resources.memory // 1024)}")
     lines.append('cc_work="$PWD/files"' if job.isolated else "cc_work=")

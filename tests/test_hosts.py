@@ -30,6 +30,50 @@ def test_a_host_is_checked(folder, tmp_path, store, cc):
         assert cc("hosts", "login", "box").stdout == "box: connected\n"
 
 
+HOST = "box: {{ssh_config: {config}, workdir: {base}/there, {settings}}}\n"
+
+
+def test_a_host_is_set_up(folder, tmp_path, store, cc):
+    """`setup` and the host's `venv` come before each job there; a `setup` that fails fails the job, and says so."""
+    store.mkdir()
+    for venv in ("there-env", "own-env"):
+        (tmp_path / venv / "bin").mkdir(parents=True)
+    with sshd(tmp_path / "sshd") as config:
+        setup = f"""setup: "module() {{ export LOADED=$2; }}\\nmodule load gcc", venv: {tmp_path}/there-env"""
+        write(store, "hosts.yaml", HOST.format(config=config, base=tmp_path, settings=setup))
+        nodes = f"a: {{exec: 'echo $LOADED $VIRTUAL_ENV'}}, b: {{exec: 'echo $VIRTUAL_ENV', venv: {tmp_path}/own-env}}"
+        write(folder, "w.yaml", f"workflow: {{nodes: {{{nodes.replace('exec', 'kind: ssh, host: box, exec')}}}}}\n")
+        assert cc("run", "w.yaml").returncode == 0
+        assert cc("logs", "last", "a").stdout == f"gcc {tmp_path}/there-env\n"
+        assert cc("logs", "last", "b").stdout == f"{tmp_path}/own-env\n"
+        write(store, "hosts.yaml", HOST.format(config=config, base=tmp_path, settings="setup: 'true; false'"))
+        assert cc("run", "w.yaml", "--new").returncode == 1
+        assert cc("logs", "last", "a").stdout == "the host's 'setup' failed\n"
+
+
+def test_this_computer_is_set_up(folder, cc):
+    """`local` among the hosts stands for this computer, and its `setup` comes before each job here."""
+    hosts, nodes = "hosts: {local: {setup: 'export LOADED=gcc'}}", "nodes: {a: {exec: 'echo $LOADED'}}"
+    write(folder, "w.yaml", f"workflow: {{{hosts}, {nodes}}}\n")
+    assert cc("run", "w.yaml").returncode == 0 and cc("logs", "last", "a").stdout == "gcc\n"
+
+
+def test_a_shared_folder_is_used_in_place(folder, tmp_path, store, cc):
+    """Of a host with the same files nothing travels: jobs there and here work in the workflow's own folder."""
+    store.mkdir()
+    with sshd(tmp_path / "sshd") as config:
+        write(store, "hosts.yaml", HOST.format(config=config, base=tmp_path, settings="shared: true"))
+        files = "files: {in: [in.txt], out: [out.txt]}"
+        nodes = f"a: {{script: a.sh, kind: ssh, host: box, {files}}}, b: {{exec: cat out.txt, after: a}}"
+        write(folder, "w.yaml", f"workflow: {{nodes: {{{nodes}}}}}\n")
+        write(folder, "a.sh", "tr a-z A-Z < in.txt > out.txt\npwd\n")
+        write(folder, "in.txt", "hello\n")
+        done = cc("run", "w.yaml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert cc("logs", "last", "b").stdout == "HELLO\n" and cc("logs", "last", "a").stdout == f"{folder}\n"
+        assert not list((tmp_path / "there").rglob("in.txt")) and not list(folder.glob("w-runs/*/out.txt"))
+
+
 def test_a_host_that_cannot_be_reached(folder, store, cc):
     """What ssh said, and the next step; a mistake in hosts.yaml has its line."""
     store.mkdir()

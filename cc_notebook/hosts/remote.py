@@ -275,7 +275,7 @@ class RemoteHost:
         good = seen.ending == "exit" and seen.code == 0
         if not results or not ((attempt.out and good) or (attempt.notebook and seen.ending == "exit")):
             return False
-        files = attempt if good else replace(attempt, out=())
+        files = attempt if good and (attempt.isolated or not self.has.shared) else replace(attempt, out=())
 
         def here(why: str) -> None:
             ending = "cancelled" if attempt.folder in self._unwanted else "files"

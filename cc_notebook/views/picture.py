@@ -30,7 +30,7 @@ KEPT = 200  # layouts
 MOMENTS, COLUMNS = 12, 4  # that one picture shows, in rows
 LONGEST = "2000-09-27T20:00:00+00:00"  # a Wednesday in September
 FILL = "#010203"  # of every node in a layout that is kept
-# nslimit: where jobs have many dependencies, Graphviz looked for 30 seconds for what is 5 % narrower
+# nslimit: where jobs have many dependencies, Graphviz looked for 30 seconds for what is a little narrower
 _LOOK = """  node [fontname=Helvetica, fontsize=13, color="#5C6875", fontcolor="#1B232B"]
   edge [color="#8793A0", arrowsize=0.8] graph [fontname=Helvetica, fontsize=13, color="#C9D1D9", nslimit=1]"""
 _DRAW = """
