@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cc_notebook import model, spec, yamltext
 from cc_notebook.errors import InputError, nearest
+from cc_notebook.hosts.folder import never_waiting
 
 
 def place(folder: Path) -> spec.Place:
@@ -21,7 +22,7 @@ def place(folder: Path) -> spec.Place:
 def read_file(path: Path) -> bytes:
     """A workflow file's bytes. Raises InputError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=never_waiting) as file:  # of a FIFO nothing is read
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
         near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]

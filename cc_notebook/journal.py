@@ -79,7 +79,6 @@ class Reader:
         with suppress(FileNotFoundError), open(self.path, "rb") as file:
             file.seek(self._offset)
             data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.split(b"\n")[:-1]:
+        for line in data.split(b"\n")[:-1]:
             yield decode(line)
+            self._offset += len(line) + 1  # not before: who cannot read or use it stays before it

@@ -30,8 +30,13 @@ def why_not(run: Run) -> str:
     """Why a run must stay; empty if it can go."""
     if run.folder.is_symlink():
         return f"{run.folder} is a link and no run of this store: remove it by hand"
-    ended = run.finished and not any((run.folder / "requests").glob("[!.]*"))
-    return "" if ended else f"run {run.id} has not ended: jupyter cc cancel {run.id}"
+    if run.finished and not any((run.folder / "requests").glob("[!.]*")):
+        return ""
+    try:
+        run.refresh()
+    except UnavailableError as error:
+        return str(error)
+    return f"run {run.id} has not ended: jupyter cc cancel {run.id}"
 
 
 def size(run: Run, with_results: bool) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cc_notebook import control, freshness, hosts, loops, process
-from cc_notebook.errors import InputError, ResourceError, UnavailableError, nearest
+from cc_notebook.errors import BugError, InputError, ResourceError, UnavailableError, nearest
 from cc_notebook.hosts.folder import copied, piece, write
 from cc_notebook.hosts.seen import FOLDER, answers
 from cc_notebook.journal import Reader, decode
@@ -103,8 +103,12 @@ class Run:
         """The state of now, from every event so far."""
         if self._state is None:
             self._state = RunState(self.spec.workflow, self.spec.created)
-        for event in self._reader.new():
-            self._state.feed(event)
+        try:
+            for event in self._reader.new():
+                self._state.feed(event)
+        except (BugError, UnavailableError) as error:
+            why = f"{self._reader.path} is damaged: {error}; put back a copy of it, or remove the run's folder"
+            raise UnavailableError(f"run {self.id} cannot be read: {why}") from None
         return self._state
 
     @property
@@ -115,7 +119,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """True if the last event is the end; reads only the journal's last lines."""
-        with suppress(OSError), open(self.folder / "events.jsonl", "rb") as file:
+        with suppress(OSError, UnavailableError), open(self.folder / "events.jsonl", "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
             types = [decode(line).type for line in file.read().split(b"\n")[-200:-1] if line.startswith(b"{")]
             return [kind for kind in types if kind not in ("engine", "refused", "host")][-1:] == ["end"]
@@ -289,7 +293,7 @@ class Run:
         living = (status.host for status in view.jobs.values() if status.state in ALIVE)
         told = freshness.note(answers(self.folder, view.hosts), living, now())
         if not view.ended and not self.engine_alive():
-            words = (self.folder / "engine.log").read_text(errors="replace").strip().split("\n")[-1]
+            words = piece(self.folder / "engine.log", -1000, 1000).decode(errors="replace").strip().split("\n")[-1]
             more = f" (its last words: {words})" * bool(words) + f"; {told}" * bool(told)
             return f"no engine works on it: jupyter cc resume {self.id}{more}"
         return told

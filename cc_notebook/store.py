@@ -1,10 +1,12 @@
 """The store on disk: where it is, how files are written whole, the register of workflows, requests, run ids."""
 
+import fcntl
 import json
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -74,6 +76,17 @@ def write_new(path: Path, text: str) -> None:
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 
 
+@contextmanager
+def alone(doing: str) -> Iterator[None]:
+    """Nobody else who uses this store does the same meanwhile, in another process or thread; a kill ends it."""
+    descriptor = os.open(home() / f"{doing}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def rename(old: Path, new: Path) -> None:
     """Give a file or folder its name so that it survives a power cut."""
     os.replace(old, new)
@@ -115,9 +128,12 @@ def register(name: str, path: Path) -> None:
 
 def entries() -> dict[Path, tuple[str, Path]]:
     """The register: by the file of an entry, a workflow's name and where its file is, or was."""
-    paths = sorted((home() / "register").glob("*.json"))
-    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in paths}
-    return {path: (entry["name"], Path(entry["path"])) for path, entry in found.items()}
+    found = {}
+    for path in sorted((home() / "register").glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is as if it were not there
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            found[path] = entry["name"], Path(entry["path"])
+    return found
 
 
 def registered(name: str) -> list[Path]:

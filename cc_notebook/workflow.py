@@ -201,11 +201,12 @@ class Workflow:
         Raises InputError if somebody else has changed the workflow's file since it was loaded, unless `overwrite`.
         """
         path = Path(filename or self.filename or f"{self.name}.yaml").expanduser().absolute()
-        there = path.read_bytes() if path.exists() else b""
-        if self._text and path == self.filename and there not in (self._text, b"") and not overwrite:
-            raise InputError(f"{path} was changed on disk since it was loaded; load() it, or save(overwrite=True)")
-        text = save.text(self._body, there.decode())
-        store.write_new(path, text)
+        with store.alone("save"):
+            there = path.read_bytes() if path.exists() else b""
+            if self._text and path == self.filename and there not in (self._text, b"") and not overwrite:
+                raise InputError(f"{path} was changed on disk since it was loaded; load() it, or save(overwrite=True)")
+            text = save.text(self._body, there.decode())
+            store.write_new(path, text)
         if path == (self.filename or path):
             self.filename, self._text = path, text.encode()
         return path
@@ -343,26 +344,25 @@ class Workflow:
         taken |= {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         value = hosts.supported(value)
-        for run in () if new else runs.unfinished(reversed(runs.all_runs(self.name))):
-            if run.spec.source == source:
-                print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
-                return run.resume()
-        run = runs.create(
-            model.RunSpec(
-                run=run_id or store.new_id(self.name),
-                workflow=value,
-                path=str(self.filename or ""),
-                folder=str(self.folder),
-                source=source,
-                order=tuple(order),
-                taken=taken,
-                reuse=tuple(run.id for run in runs_before) if reuse else (),
-                max_parallel=max_parallel,
-                machine=store.machine_id(),
-                python=sys.executable,
-                created=store.now(),
-            )
+        wanted = model.RunSpec(
+            run=run_id or store.new_id(self.name),
+            workflow=value,
+            path=str(self.filename or ""),
+            folder=str(self.folder),
+            source=source,
+            order=tuple(order),
+            taken=taken,
+            reuse=tuple(run.id for run in runs_before) if reuse else (),
+            max_parallel=max_parallel,
+            machine=store.machine_id(),
+            python=sys.executable,
+            created=store.now(),
         )
+        with store.alone("start"):
+            known = [] if new else runs.unfinished(reversed(runs.all_runs(self.name)))
+            run = next((run for run in known if run.spec.source == source), None) or runs.create(wanted)
+        if run.id != wanted.run:
+            print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
         return run.resume()
 
     def attach(self, run: str) -> Run:

@@ -4,15 +4,18 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import ended, fill, need, until, write
 
 from cc_notebook import Workflow, runs
+from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.base import job_folder
 
 
@@ -251,6 +254,84 @@ def test_a_damaged_run_does_not_stand_in_the_way(folder, cc, store):
     for run in (first, second):
         shown = cc("show", run)
         assert shown.returncode == 2 and "Traceback" not in shown.stderr
+
+
+def test_a_damaged_journal_is_told_each_time(folder, cc, store):
+    """No later look makes a state of what is left of it; a journal that contradicts its run is damaged too."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true'}\n")
+    for odd in (b"garbage", b'{"type":"start","seq":3,"job":"other"}'):
+        run = runs.find(json.loads(cc("run", "w.yaml", "--json").stdout)["run"])
+        journal = run.folder / "events.jsonl"
+        lines = journal.read_bytes().split(b"\n")
+        journal.write_bytes(b"\n".join([*lines[:2], odd, *lines[3:]]))
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=r"events.jsonl is damaged.*put back a copy"):
+                run.refresh()
+        resumed = cc("resume", run.id)
+        assert resumed.returncode == 2 and "is damaged" in resumed.stderr
+    journal.write_bytes(b"garbage\n")
+    assert "is damaged" in cc("clean", "--yes").stdout and run.folder.exists() and cc("runs").returncode == 0
+
+
+def test_what_is_missing_beside_a_run_is_no_reason_to_stop(folder, cc, store):
+    """A run without its engine's log, and a damaged entry of the register: the others are told as ever."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: sleep 60}\n")
+    run = runs.find(cc("run", "w.yaml", "--detach").stdout.strip())
+    os.kill(int(next(run.events()).native_id), signal.SIGKILL)
+    until(lambda: not run.engine_alive())
+    (run.folder / "engine.log").unlink()
+    (store / "register" / "deadbeef.json").write_text('{"na')
+    assert run.id in cc("runs").stdout and "no engine works on it" in cc("show", run.id).stdout
+    assert "w.yaml" in cc("workflow", "list").stdout
+    assert cc("cancel", run.id).returncode == 0 and run.wait(30).state == "cancelled"
+
+
+@pytest.mark.parametrize("what", ["logs", "events"])
+def test_following_ends_with_the_engine(what, folder, cc):
+    """Nothing more comes where no engine is left: that is said, with exit code 4."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'echo begun; sleep 60'}\n")
+    run = runs.find(cc("run", "w.yaml", "--detach").stdout.strip())
+    until(lambda: "begun" in run.log("a"))
+    os.kill(int(next(run.events()).native_id), signal.SIGKILL)
+    told = cc(what, run.id, *["a"][: what == "logs"], "--follow")
+    assert told.returncode == 4 and "no engine works on it" in told.stderr, told
+    run.cancel().wait(30)
+
+
+START = "import sys; from cc_notebook import Workflow; {}input(); print(w.{})"
+
+
+def together(count, before, act):
+    """What so many processes print that do something with `w` at the same moment."""
+    words = [sys.executable, "-c", START.format(before, act)]
+    pipe = subprocess.PIPE
+    all_ = [subprocess.Popen([*words, str(n)], stdin=pipe, stdout=pipe, stderr=pipe, text=True) for n in range(count)]
+    for one in all_:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    return [one.communicate(timeout=60) for one in all_]
+
+
+def test_started_at_the_same_moment_it_runs_once(folder):
+    """Threads and processes that start a workflow together get one run."""
+    write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'while [ ! -e go ]; do sleep 0.1; done'}\n")
+    flow = Workflow("w.yaml")
+    with ThreadPoolExecutor(4) as pool:
+        begun = {run.id for run in pool.map(lambda _: flow.run(), range(4))}
+    told = together(3, "w = Workflow('w.yaml'); ", "run().id")
+    (folder / "go").touch()
+    assert begun | {out.strip() for out, _ in told} == {run.id for run in runs.all_runs()} and len(begun) == 1, told
+
+
+def test_saved_at_the_same_moment_nothing_is_lost(folder):
+    """Of processes that change a workflow together, those that are told it went well are in the file."""
+    more = "".join(f"    j{number}: {{exec: 'true'}}\n" for number in range(300))  # a save takes its time
+    write(folder, "w.yaml", f"workflow:\n  nodes:\n{more}")
+    begin = "w = Workflow('w.yaml'); w.add_job('k' + sys.argv[1], exec='true'); "
+    told = together(5, begin, "save().name")
+    saved = {f"k{number}" for number, (out, _) in enumerate(told) if out.strip() == "w.yaml"}
+    assert {name for name in Workflow("w.yaml").nodes if name[0] == "k"} == saved and saved, told
+    assert all("was changed on disk" in err for out, err in told if not out), told
 
 
 def test_job_that_removes_its_own_folder_is_ended_before_it_is_lost(folder):

@@ -13,6 +13,7 @@ import click
 from cc_notebook import runs, store
 from cc_notebook.cli.group import AS_JSON, file_of, main, pair
 from cc_notebook.errors import InputError, UnavailableError, clean
+from cc_notebook.state import ALIVE
 
 
 @main.command()
@@ -59,7 +60,10 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
     here = store.machine_id()
-    unfinished = runs.unfinished(runs.all_runs() if run_id is None else [runs.find(run_id)])
+    named = [] if run_id is None else [runs.find(run_id)]
+    unfinished = (
+        [run for run in named if run.refresh() and not run.finished] if named else runs.unfinished(runs.all_runs())
+    )
     paused = [item for item in unfinished if not run_id and item.refresh().paused]
     for item in paused:
         click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
@@ -136,7 +140,8 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
         return
     path, offset = None, 0
     while True:
-        ended = found.refresh().jobs[job].state not in ("ready", "submitted", "running") or bool(found.refresh().ended)
+        works = found.engine_alive()
+        ended = found.refresh().jobs[job].state not in ("ready", *ALIVE) or found.refresh().ended or not works
         newest = found.log_path(job, attempt)
         if newest != path:
             path = newest
@@ -148,8 +153,10 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
             sys.stdout.buffer.write(out)
         sys.stdout.buffer.flush()
         if ended or not follow:
-            return
+            break
         time.sleep(0.1)
+    if follow:
+        _left(found)
 
 
 @main.command()
@@ -167,6 +174,13 @@ def cancel(run_id: str, jobs: Sequence[str], as_json: bool) -> None:
 def pause(run_id: str, as_json: bool) -> None:
     """Start no further job of RUN; running ones go on. `resume RUN` ends the pause."""
     _say(runs.find(run_id).pause(), f"paused; go on with: jupyter cc resume {run_id}", as_json)
+
+
+def _left(found: runs.Run) -> None:
+    """Nothing more is to come: if that is so for want of an engine, say it and leave with 4."""
+    if not found.refresh().ended and not found.engine_alive():
+        click.echo(f"error: {clean(found.note())}", err=True)
+        sys.exit(4)
 
 
 def _say(found: runs.Run, told: str, as_json: bool) -> None:
@@ -225,5 +239,5 @@ def events(run_id: str, follow: bool, as_json: bool) -> None:
             who = f"{event.job or ', '.join(event.jobs)}: ".removeprefix(": ")
             told = f"{datetime.fromisoformat(event.at).astimezone():%F %T}  {who}{sentence(event)}"
             click.echo(json.dumps(event.to_dict()) if as_json else clean(told))
-    if follow and not found.refresh().ended:
-        click.echo(f"error: {clean(found.note())}", err=True)
+    if follow:
+        _left(found)

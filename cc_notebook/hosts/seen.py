@@ -16,6 +16,7 @@ def heard(run: Path | None, host: str) -> None:
     """A host has answered now."""
     with suppress(OSError):  # a full disk
         if run:
+            Path(run, FOLDER).mkdir(mode=0o700, exist_ok=True)  # not there in a run of an earlier version
             Path(run, FOLDER, quote(host, safe="")).touch(0o600)
 
 
@@ -28,6 +29,7 @@ def answers(run: Path, known: Mapping[str, Reach]) -> dict[str, Reach]:
     """What the events say of each host, and when it last answered."""
     found = dict(known)
     for file in (run / FOLDER).glob("*"):
-        host, at = unquote(file.name), datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat()
-        found[host] = replace(found.get(host, Reach()), seen=at)
+        with suppress(OSError):  # it goes with its run, or may not be looked at
+            host, at = unquote(file.name), datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat()
+            found[host] = replace(found.get(host, Reach()), seen=at)
     return found

@@ -28,7 +28,7 @@ from cc_notebook.views import picture, results, table
 from cc_notebook.workflow import Workflow
 
 # What was read of a run is not read again. Each thread has its own, for two must not feed one.
-_kept = lru_cache(64)(lambda folder, thread: Run(folder))
+_kept = lru_cache(512)(lambda folder, thread: Run(folder))
 
 
 def run_of(name: str) -> Run:
@@ -41,12 +41,20 @@ def run_of(name: str) -> Run:
 
 def known(workflow: str = "", state: RunState | None = None, limit: Limit = 50, offset: Count = 0) -> Any:
     """List runs, newest first."""
-    found = []
-    for run in [_kept(run.folder, get_ident()) for run in reversed(runs.all_runs())]:
+    found = [_kept(run.folder, get_ident()) for run in reversed(runs.all_runs(workflow))]
+    if workflow or state:  # else only those of this page are read
+        found = [run for run in found if _is(run, workflow, state)]
+    told = []
+    for run in found[offset : offset + limit]:
         with suppress(UnavailableError):
-            if workflow in ("", run.spec.workflow.name) and state in (None, run.state):
-                found.append(run)
-    return {"runs": [run.summary() for run in found[offset : offset + limit]], "total": len(found)}
+            told.append(run.summary())
+    return {"runs": told, "total": len(found)}
+
+
+def _is(run: Run, workflow: str, state: str | None) -> bool:
+    with suppress(UnavailableError):
+        return workflow in ("", run.spec.workflow.name) and state in (None, run.state)
+    return False
 
 
 async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
