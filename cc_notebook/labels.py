@@ -22,8 +22,7 @@ def text(job: Job, run: RunState, now: datetime, around: Mapping[str, object]) -
         if isinstance(value := values.get(name), datetime):
             return value.astimezone().strftime(how.replace("--", ":") or "%m/%d/%Y, %H:%M:%S")
         if isinstance(value, timedelta):
-            days = f"{value.days} days, " if value.days else ""
-            return days + (datetime.min + timedelta(0, value.seconds)).strftime(how.replace("--", ":") or "%H:%M:%S")
+            return _span(value, how.replace("--", ":") or "%H:%M:%S")
         try:
             return str(template.render("N/A" if name in values and value is None else match[0], values))
         except template.UnknownName:
@@ -45,6 +44,15 @@ def _values(job: Job, run: RunState, now: datetime, form: str) -> dict[str, obje
     outputs = {name: run.jobs[name].outputs for name in named} | status.outputs
     scope, moment = run.flow.scope(job.name), {"status": status.state, "progress": status.progress}
     return {**outputs, **attributes, **scope.item, "params": {**scope.params, **scope.item}, **moment}
+
+
+def _span(value: timedelta, form: str) -> str:
+    """What has passed: no years, no months; a format that does not name the days has them in front."""
+    value = max(value, timedelta())  # where another machine's clock is ahead
+    parts = {"%Y": "0000", "%y": "00", "%m": "00", "%d": f"{value.days:02}"}
+    days = f"{value.days} days, " if value.days and "%d" not in form.replace("%%", "") else ""
+    own = re.sub("%.", lambda found: parts.get(found[0], found[0]), form)
+    return days + (datetime.min + timedelta(0, value.seconds)).strftime(own)
 
 
 def _time(text: object) -> datetime | None:
