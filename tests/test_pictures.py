@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import pwd
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -55,6 +57,22 @@ def test_a_change_of_state_only_colours(folder, store):
     assert texts(second)["b"][1] == ["#CCE5FF"] and texts(second)["b"][0][1].endswith(" 00:00:00")
     assert made == [(path.name, path.stat().st_mtime_ns) for path in (store / "pictures").iterdir()]
     assert re.findall(r' (?:d|x|y)="[^"]*"', first) == re.findall(r' (?:d|x|y)="[^"]*"', second)
+
+
+def test_labels_show_what_the_owner_allows_of_the_environment(folder, cc, monkeypatch):
+    """Host and user are the real ones where these are not exported; more of the environment only by `os.allow`."""
+    for name in ("HOSTNAME", "USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SITE", "Lab 5")
+    monkeypatch.setenv("SECRET", "hidden")
+    flow = Workflow(name="w")
+    flow.add_job("a", exec="true", label="{os.HOSTNAME} {os.USER} {os.SITE} {os.SECRET}")
+    place = f"· {os.uname().nodename} {pwd.getpwuid(os.getuid()).pw_name}"
+    assert texts(picture.svg(flow.model(), RunState(flow.model())))["a"][0] == [f"{place} {{os.SITE}} {{os.SECRET}}"]
+    assert cc("set", "os.allow=SITE,EDITOR").returncode == 0
+    monkeypatch.setenv("HOSTNAME", "exported")
+    assert texts(picture.svg(flow.model(), RunState(flow.model())))["a"][0][0].startswith("· exported ")
+    assert texts(picture.svg(flow.model(), RunState(flow.model())))["a"][0][0].endswith(" Lab 5 {os.SECRET}")
 
 
 def test_a_layout_is_made_anew_where_it_must_be(folder, store):

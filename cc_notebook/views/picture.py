@@ -3,6 +3,7 @@
 A layout takes a process and some time, so it is kept: a state only colours it anew and puts in the texts of the moment.
 """
 
+import getpass
 import hashlib
 import os
 import re
@@ -86,9 +87,8 @@ def layout(flow: Workflow, told: Sequence[tuple[str, str]]) -> tuple[str, list[t
 
 def dot(flow: Workflow, run: RunState) -> str:
     """The graph in Graphviz's language, with the labels of this moment."""
-    return _graph(
-        flow.name, _statements(flow, {name: _quoted(name) for name in flow.jobs}, [*faces(flow, run).values()])
-    )
+    ids = {name: _quoted(name) for name in flow.jobs}
+    return _graph(flow.name, _statements(flow, ids, [*faces(flow, run).values()]))
 
 
 def states(run: Run, path: Path) -> None:
@@ -148,8 +148,7 @@ def looks(run: RunState) -> dict[str, str]:
 
 def faces(flow: Workflow, run: RunState, now: datetime | None = None) -> dict[str, tuple[str, str]]:
     """What each node says (the symbol of its state, the label, and how far it is) and its colour."""
-    shown = {key: os.environ[key] for key in ENV if key in os.environ}
-    around = {"os": shown, "cm": store.variables()}
+    around = {"os": _environment(kept := store.variables()), "cm": kept}
     told, moment, seen = dict[str, tuple[str, str]](), now or datetime.now(UTC), looks(run)
     for name, job in flow.jobs.items():
         status = run.jobs.get(name) or JobStatus()
@@ -160,6 +159,14 @@ def faces(flow: Workflow, run: RunState, now: datetime | None = None) -> dict[st
         look = LOOKS[seen.get(name, "ready")]
         told[name] = f"{look.symbol} {labels.text(job, run, moment, around)}{far}", look.color
     return told
+
+
+def _environment(kept: Mapping[str, str]) -> dict[str, str]:
+    """What labels may show of the environment, and who and where we are although a kernel's does not tell."""
+    real = {"HOSTNAME": os.uname().nodename}
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        real["USER"] = getpass.getuser()
+    return real | {key: os.environ[key] for key in (*ENV, *kept.get("os.allow", "").split(",")) if key in os.environ}
 
 
 @lru_cache(maxsize=16)
