@@ -29,6 +29,10 @@ def check(document: Document, jobs: Mapping[str, Job], edges: Sequence[graph.Edg
             if wrong := expressions.check(text, {*params, "params", "jobs", *loop, *jobs}):
                 _note(document, job, place, f"{place[-1]} '{text}': {wrong}", "")
             braces += [(place, f"{name}.", text) for name in expressions.names(text) if name in jobs]
+        for key, text in (job.foreach or {}).items():
+            if isinstance(text, str) and not set(text) & {*"*?[{"}:
+                message = f"foreach {key}: '{text}' is no list"
+                _note(document, job, ("foreach", key), message, f"write '{{{text}}}', or a pattern such as '*.csv'")
         for place, name, text in braces:
             heads = template.heads(name)
             if name.startswith("params.") and name.split(".")[1] not in {*params, *job.params, *loop}:
