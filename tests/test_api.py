@@ -31,9 +31,11 @@ FIGURE_9 = {
     "add_dependencies": {"dependency": NEEDED},
     "add_dependency": {"source": NEEDED, "destination": NEEDED},
     "add_job": {},
+    "display": {"filename": None, "name": "workflow", "first": True},
     "job": {},
     "load": {"filename": NEEDED, "clear": True},
     "remove_job": {"name": NEEDED, "state": False},
+    "remove_workflow": {},
     "run_parallel": {},
     "run_topo": {"order": None, "dryrun": False, "show": True, "filename": None},
     "save": {"filename": None},
@@ -52,6 +54,11 @@ def test_signatures_are_the_articles(kind, method, wanted):
     """Each method of Figures 8 and 9 is there with the printed parameters, in their order, with their defaults."""
     found = list(inspect.signature(getattr(kind, method)).parameters.values())[1:]
     assert [(p.name, p.default) for p in found][: len(wanted)] == list(wanted.items())
+
+
+def test_the_table_is_a_property():
+    """The article prints `w.table` without brackets."""
+    assert isinstance(inspect.getattr_static(Workflow, "table"), property)
 
 
 def test_methods_of_a_job(folder):
