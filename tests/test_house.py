@@ -360,6 +360,16 @@ def test_readme_documents_every_option():
     assert [word for word in parameters if not re.search(rf"`[^`\n]*\b{word}\b[^`\n]*`", README)] == []
 
 
+@pytest.mark.parametrize("kind", ["Workflow", "Job", "Run", "RESTWorkflow"])
+def test_readme_documents_every_method(kind):
+    """Each public method and property of what a program uses stands in the list that begins "`Run` has"."""
+    from cc_notebook import client, workflow
+
+    told = re.search(rf"`{kind}` has\s(.*?)(?:\n\n|` has\s)", README, re.DOTALL)[1]
+    methods = [word for word in vars(getattr(workflow, kind, None) or getattr(client, kind)) if word[0] != "_"]
+    assert methods and [word for word in methods if not re.search(rf"`{word}\b", told)] == []
+
+
 def test_readme_documents_every_kind_and_attribute():
     """Each kind and each attribute of a job stands in the README as code."""
     from cc_notebook import model
