@@ -70,7 +70,9 @@ def serves(job: Job, state: str) -> dict[str, str]:
 
 def facts(job: Job, around: Surroundings, item: Mapping[str, object]) -> dict[str, object]:
     """What the job's result depends on beside its script and files: each value by a name that a user understands."""
-    found = {f"argument {place}": _value(job, value, around) for place, value in enumerate(job.args, 1)}
+    names = (name for text in (*job.args, *job.env.values()) for name in template.names(text))
+    found = {f"param {name[7:]}": _value(job, f"{{{name}}}", around) for name in names if name.startswith("params.")}
+    found |= {f"argument {place}": _value(job, value, around) for place, value in enumerate(job.args, 1)}
     found |= {f"variable {key}": _value(job, value, around) for key, value in job.env.items()}
     found |= {f"param {key}": value for key, value in {**item, **_params(job, around)}.items()}
     found |= {"setup": around.setup} if around.setup else {}

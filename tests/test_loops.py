@@ -391,6 +391,22 @@ def test_reuse_of_what_is_unchanged(folder, cc):
     assert jobs["train[s=1]"]["reason"] == 'variable S changed 1 → "10"'
 
 
+def test_reuse_says_in_lines_why_a_job_runs_again(folder, cc):
+    """Without a terminal too; a param is named that a variable hands on. Without --reuse nothing needs to be said."""
+    flow_of(
+        folder,
+        """
+        train: {exec: 'true', env: {SIZE: "{params.size}"}}
+        other: {exec: 'true'}
+        """,
+        params="size: 10",
+    )
+    assert "submitted" not in cc("run", "w.yaml").stdout
+    again = cc("run", "w.yaml", "--reuse", "--param", "size=100").stdout
+    assert "○ train submitted: param size changed 10 → 100\n" in again, again
+    assert "other submitted" not in again and "✓ other done: unchanged since" in again
+
+
 def test_results_of_a_sweep(folder, cc):
     """A row for each member, with its values, outputs, state, time and file; as rows, data frame, CSV; run again."""
     flow_of(

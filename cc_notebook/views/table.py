@@ -42,7 +42,7 @@ LOOKS = {
 SYMBOLS = json.dumps({state: look.symbol for state, look in LOOKS.items()}, ensure_ascii=False)  # for pages
 WIDE = 100  # columns of a terminal that show scripts too
 WORDS = {"start": "running", "done": "done", "fail": "failed", "retry": "ready"}
-WORDS |= {"cancel": "cancelled", "skip": "skipped", "mark": "ready", "take": "done"}
+WORDS |= {"submit": "submitted", "cancel": "cancelled", "skip": "skipped", "mark": "ready", "take": "done"}
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,14 @@ def watch_live(run: Run) -> None:
 
 
 def watch_lines(run: Run, seen: int = 0) -> None:
-    """Print one line for each change of a job's state after event `seen`, in their order, until the run ends."""
+    """Print one line for each change of a job's state after event `seen`, in their order, until the run ends.
+
+    That a job is submitted is told with a reason only: why it runs again, where results are taken over.
+    """
     reader = run.reader()
     for _ in run.follow():
         for event in reader.new():
-            if event.type in WORDS and event.seq > seen:
+            if event.type in WORDS and event.seq > seen and (event.reason or event.type != "submit"):
                 reason = f": {clean(event.reason)}" if event.reason else ""
                 state, moment = WORDS[event.type], (event.ended or event.started or event.at)[11:19]
                 for name in event.jobs or (event.job,):
