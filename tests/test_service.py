@@ -197,6 +197,38 @@ async def test_the_table_is_what_is_served_and_what_openapi_tells(jp_serverapp, 
     assert len({one["operationId"] for methods in told["paths"].values() for one in methods.values()}) == len(rows)
 
 
+async def test_openapi_has_the_params_of_each_workflow(jp_fetch, jp_root_dir):
+    """With types and defaults, for `POST runs`; two of one name by their paths; one that cannot be read is left out."""
+    from openapi_spec_validator import validate
+
+    for name, params in (
+        ("über", {"n": 3, "rate": 0.5, "on": True, "free": None}),
+        ("a/same", {}),
+        ("b/same", {"s": "x"}),
+    ):
+        path = jp_root_dir / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"workflow": {"params": params, "nodes": {"a": {"exec": "true"}}}}))
+        await asyncio.to_thread(Workflow, path)
+    (jp_root_dir / "broken.yaml").write_text("workflow: {nodes: {a: {exec: 'true'}}}")
+    await asyncio.to_thread(Workflow, jp_root_dir / "broken.yaml")
+    (jp_root_dir / "broken.yaml").write_text("workflow: [")
+    told = json.loads((await jp_fetch("cc", "api", "openapi.json")).body)
+    validate(told)
+    schema = told["paths"]["/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    starts = [told["components"]["schemas"][one["$ref"].split("/")[-1]] for one in schema["anyOf"][:-1]]
+    known = {start["properties"]["workflow"]["const"]: start for start in starts}
+    assert known.keys() == {"über", "a/same.yaml", "b/same.yaml"}
+    fields = known["über"]["properties"]["params"]["properties"]
+    assert {key: (one.get("type"), one["default"]) for key, one in fields.items()} == {
+        "n": ("integer", 3), "rate": ("number", 0.5), "on": ("boolean", True), "free": (None, None),
+    }  # fmt: skip
+    check = Draft202012Validator(known["über"] | {"components": told["components"]})
+    assert check.is_valid({"workflow": "über", "params": {"n": 4}, "reuse": True})
+    assert not check.is_valid({"workflow": "über", "params": {"n": "four"}})
+    assert not check.is_valid({"workflow": "über", "params": {"other": 1}})
+
+
 async def test_the_authorizer_is_asked_about_every_route(jp_serverapp, jp_fetch):
     """Whom it refuses gets 403 from every route and method; what changes something is asked as write or execute."""
     authorizer = Nobody(parent=jp_serverapp)

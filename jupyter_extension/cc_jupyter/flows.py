@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from cc_jupyter import archive, models
 from cc_jupyter.route import YAML, Ask, Refusal, Reply
 from cc_notebook import files, keeping, model, save, spec, store, yamltext
-from cc_notebook.errors import InputError, NotFoundError, SpecError, nearest
+from cc_notebook.errors import CCError, InputError, NotFoundError, SpecError, nearest
 from cc_notebook.state import JobStatus, RunState
 from cc_notebook.views import picture
 from cc_notebook.workflow import Workflow
@@ -38,6 +39,17 @@ def path_of(name: str, root: Path) -> Path:
 def known(ask: Ask) -> Any:
     """List the known workflows."""
     return {"workflows": [_told(path, ask.root) for _, path in sorted(store.entries().values()) if path.exists()]}
+
+
+def params(root: Path) -> dict[str, dict[str, Any]]:
+    """The params, with their values, of each known workflow that can be read, by its name in a request."""
+    found, there = dict[str, dict[str, Any]](), [path for _, path in sorted(store.entries().values()) if path.exists()]
+    for path in there:
+        alone = [one.stem for one in there].count(path.stem) == 1
+        with suppress(CCError, OSError):
+            value = spec.parse(files.read_file(path), path.name, path.stem, files.place(path.parent))
+            found |= {word: value.params for word in [path.stem if alone else _told(path, root)["path"]] if word}
+    return found
 
 
 def create(ask: Ask, body: models.NewWorkflow | models.File | None = None, name: str = "") -> Reply:

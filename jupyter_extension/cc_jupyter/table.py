@@ -1,6 +1,7 @@
 """The table of the service: every route. The server's handlers and OpenAPI are both made from it."""
 
 import inspect
+from collections.abc import Mapping
 from http.client import responses
 from itertools import groupby
 from typing import Any, Literal
@@ -10,9 +11,10 @@ from pydantic import TypeAdapter
 
 from cc_jupyter import flows, models, running
 from cc_jupyter.handler import API, handler
-from cc_jupyter.route import JSON, YAML, Reply, Route
+from cc_jupyter.route import JSON, YAML, Ask, Reply, Route
 from cc_notebook import __version__, spec
 from cc_notebook.errors import Problem
+from cc_notebook.hosts.base import job_folder
 from cc_notebook.state import Event, JobStatus
 
 SVG, PNG, ZIP, CSV = "image/svg+xml", "image/png", "application/zip", "text/csv"
@@ -35,9 +37,9 @@ def version() -> Any:
     return {"version": __version__}
 
 
-def described(ending: Literal["json", "yaml"]) -> Reply:
-    """Describe this service as OpenAPI 3.1."""
-    found = document()
+def described(ask: Ask, ending: Literal["json", "yaml"]) -> Reply:
+    """Describe this service as OpenAPI 3.1, with the params of each known workflow."""
+    found = document(flows.params(ask.root))
     return Reply(found) if ending == "json" else Reply(yaml.safe_dump(found, sort_keys=False), media=YAML)
 
 
@@ -95,16 +97,28 @@ def handlers() -> list[tuple[str, Any]]:
     return [*found, (f"/{API}(?:/.*)?", handler(()))]
 
 
-def document() -> dict[str, Any]:
-    """OpenAPI 3.1 from the table and the models: nothing in it is written a second time."""
+def document(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """OpenAPI 3.1 from the table, the models and the workflows' params: nothing in it is written a second time."""
     schemas: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
+    taken = paths["/runs"]["post"]["requestBody"]["content"][JSON]
+    typed = {job_folder(word): _start_of(word, params, taken["schema"]) for word, params in known.items()}
+    schemas |= typed
+    taken["schema"] = {"anyOf": [*({"$ref": _REF.format(model=name)} for name in typed), taken["schema"]]}
     login = {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
     head = {"openapi": "3.1.0", "info": {"title": "cc-notebook", "version": __version__}, "servers": [{"url": "."}]}
     parts = {"schemas": schemas, "securitySchemes": login}
     return head | {"security": [{"token": []}], "paths": paths, "components": parts}
+
+
+def _start_of(word: str, params: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of what starts one workflow: each param has the type of its value, which is the default."""
+    kinds = {key: {} if value is None else TypeAdapter(type(value)).json_schema() for key, value in params.items()}
+    fields = {key: kinds[key] | {"default": value} for key, value in params.items()}
+    own = {"type": "object", "properties": fields, "additionalProperties": False}
+    return {**start, "title": word, "properties": start["properties"] | {"workflow": {"const": word}, "params": own}}
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
