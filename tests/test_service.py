@@ -716,6 +716,24 @@ def test_a_run_from_its_start_to_its_removal(server):
     server("GET", f"runs/{run}", 404)
 
 
+def test_a_start_that_waits_answers_with_outputs_and_files(server):
+    """Of each job that has left any: its log, and what it declares; OpenAPI has a type for it, and for a dry run."""
+    declared = {"exec": "echo 7 > seven.txt; echo '# cloudmesh progress=50 rows=7'", "files": {"out": ["seven.txt"]}}
+    (server.root / "leaves.yaml").write_text(
+        json.dumps({"workflow": {"nodes": {"a": declared, "b": {"exec": "true"}}, "dependencies": ["a, b"]}})
+    )
+    server("POST", "workflows", 201, json={"path": "leaves.yaml"})
+    told = server("POST", "runs?wait=30", 200, json={"workflow": "leaves"}).json()
+    assert told["outputs"] == {"a": {"rows": 7}}
+    assert {"name": "seven.txt", "bytes": 2, "path": "seven.txt"} in told["files"]["a"]
+    listed = {job: server("GET", f"runs/{told['run']}/jobs/{job}/files").json()["files"] for job in ("a", "b")}
+    assert told["files"] == {job: found for job, found in listed.items() if found}
+    kinds = operation(server.document, "POST", "runs")["responses"]["200"]["content"]["application/json"]["schema"]
+    assert [set(kind["required"]) >= {"outputs", "files"} for kind in kinds["anyOf"]] == [True, False]
+    again = server("POST", "workflow/run/leaves?wait=30", 200).json()
+    assert again["files"].keys() == told["files"].keys()
+
+
 def test_the_notebook_of_a_sub_workflow_s_job_is_downloaded(server):
     """Its name has a slash, so its file is called as `files` lists it, and the same address gives it."""
     (server.root / "inner.yaml").write_text("workflow: {nodes: {n: {exec: 'true'}}}")

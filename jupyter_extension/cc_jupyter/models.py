@@ -1,5 +1,6 @@
 """What comes in as JSON, and is checked by these models; OpenAPI is made from them."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,15 @@ File = dict[Literal["path", "template"], str]  # one that is there, below the se
 Sequence = dict[Literal["dependency"], str | list[str]]  # such as `a, b, c`
 Chosen = dict[Literal["jobs"], list[str]] | None  # none: all
 Nothing = Annotated[dict[str, Any], Field(max_length=0)] | None
+
+
+@dataclass(frozen=True)
+class Left:
+    """A file that a job has left; its `path` is that below the server's root, null if it lies elsewhere."""
+
+    name: str
+    bytes: int
+    path: str | None
 
 
 class In(BaseModel):

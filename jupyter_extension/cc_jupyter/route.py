@@ -60,7 +60,7 @@ class Route:
     method: str
     path: str
     work: Callable[..., Any]
-    gives: tuple[Any, ...] = ()  # of JSON a type, or the types of an object's fields; else a media type
+    gives: tuple[Any, ...] = ()  # of JSON a type, the types of an object's fields, or some such; else a media type
     status: int = 200
     also: tuple[int, ...] = ()  # other good statuses
     takes: tuple[str, ...] = ()  # media types of the body beside, or in the place of, JSON

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from cc_jupyter import archive
 from cc_jupyter.flows import attachment, path_of
 from cc_jupyter.following import READER, Follower, in_thread, stream
-from cc_jupyter.models import Bytes, Chosen, Count, Limit, NewJob, Nothing, Past, RunState, Start, Wait
+from cc_jupyter.models import Bytes, Chosen, Count, Left, Limit, NewJob, Nothing, Past, RunState, Start, Wait
 from cc_jupyter.route import Ask, Refusal, Reply
 from cc_notebook import hosts, keeping, launching, runs, state, store
 from cc_notebook.errors import NotFoundError, UnavailableError
@@ -60,7 +60,8 @@ def _is(run: Run, workflow: str, state: str | None) -> bool:
 async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
     """Run a workflow. With an `Idempotency-Key` the same request starts it once, however often it is sent.
 
-    201: it was started; 200: it was there already, or ended within `wait` seconds; 202: it still runs after them.
+    201: it was started; 200: it was there already, or ended within `wait` seconds; 202: it still runs after them. The
+    answer has the outputs and the files of its jobs so far; that of a dry run has the jobs.
     """
     if body.dry_run:
         return Reply(await in_thread(_plan, ask, body), status=200)
@@ -68,7 +69,7 @@ async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
     if wait:
         async with Follower.of(run) as follower:
             await follower.past_soon(10**9, wait)
-    answer = await in_thread(lambda: run.summary() | {"outputs": run.outputs()})
+    answer = await in_thread(_told, ask, run)
     status = (200 if run.refresh().ended else 202) if wait else 201 if made else 200
     return Reply(answer, status=status, at=run.id)
 
@@ -178,13 +179,7 @@ def files(ask: Ask, run: str, job: str) -> Any:
     """
     found = run_of(run)
     found.status(job)
-    beside, own = hosts.results(found.spec), found.refresh().flow.jobs[job]
-    paths = [Path(beside, f"{shown_name(job)}.{kind}") for kind in ("log", "ipynb")]
-    for top in (beside, found.spec.folder):
-        paths += [Path(top, name) for pattern in own.files.out for name in launching.glob(top)("", pattern)]
-    below = {path: str(path.relative_to(ask.root)) if path.is_relative_to(ask.root) else None for path in paths}
-    told = [{"name": path.name, "bytes": path.stat().st_size, "path": below[path]} for path in below if path.is_file()]
-    return {"files": told}
+    return {"files": _left(ask, found, job)}
 
 
 def report(run: str) -> Reply:
@@ -227,6 +222,21 @@ def machines() -> Any:
     known = {(host, run.id): told for run in found for host, told in run.summary()["hosts"].items()}
     none = {"seen": "", "trouble": "", "told": ""}  # this computer; what nobody has asked yet
     return {"hosts": [{"host": it[0], "run": it[1], **known.get(it, none)} for it in sorted(used)]}
+
+
+def _told(ask: Ask, run: Run) -> dict[str, Any]:
+    """What is answered to a start: the run, and what its jobs have left so far."""
+    left = {job: _left(ask, run, job) for job in run.refresh().jobs}
+    return run.summary() | {"outputs": run.outputs(), "files": {job: them for job, them in left.items() if them}}
+
+
+def _left(ask: Ask, run: Run, job: str) -> list[Left]:
+    beside, own = hosts.results(run.spec), run.refresh().flow.jobs[job]
+    paths = [Path(beside, f"{shown_name(job)}.{kind}") for kind in ("log", "ipynb")]
+    for top in (beside, run.spec.folder):
+        paths += [Path(top, name) for pattern in own.files.out for name in launching.glob(top)("", pattern)]
+    below = {path: str(path.relative_to(ask.root)) if path.is_relative_to(ask.root) else None for path in paths}
+    return [Left(path.name, path.stat().st_size, below[path]) for path in below if path.is_file()]
 
 
 def _begin(ask: Ask, body: Start) -> tuple[Run, bool]:

@@ -30,6 +30,8 @@ ERROR = {"code": str, "message": str, "hint": str}
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
 SUMMARY |= {"progress": float, "counts": dict[str, int], "hosts": dict[str, dict[str, str]]}
+STARTED = SUMMARY | {"outputs": dict[str, Any_], "files": dict[str, list[models.Left]]}
+PLANNED = {"jobs": list[str]}
 
 
 def version() -> Any:
@@ -69,9 +71,9 @@ ROUTES = (
     Route("PUT", f"{FLOW}/jobs/{{job}}", flows.put_job, (Any_,)),
     Route("DELETE", f"{FLOW}/jobs/{{job}}", flows.delete_job, status=204),
     Route("GET", "runs", running.known, ({"runs": [SUMMARY], "total": int},)),
-    Route("POST", "runs", running.start, (Any_,), 201, also=(200, 202), runs=True),
-    Route("POST", "workflow/run/{name}", running.start_named, (SUMMARY,), 201, also=(200, 202), runs=True),
-    Route("GET", RUN, running.get, (SUMMARY,)),
+    Route("POST", "runs", running.start, ((STARTED, PLANNED),), 201, also=(200, 202), runs=True),
+    Route("POST", "workflow/run/{name}", running.start_named, (STARTED,), 201, also=(200, 202), runs=True),
+    Route("GET", RUN, running.get, (SUMMARY | {"jobs": dict[str, JobStatus]},)),
     Route("DELETE", RUN, running.remove, status=204, wrong=409),
     Route("POST", f"{RUN}/{{verb}}", running.steer, (SUMMARY,), wrong=409, runs=True),
     Route("GET", f"{RUN}/events", running.events, (TOLD, EVENTS), also=(204,)),
@@ -86,7 +88,7 @@ ROUTES = (
     Route("GET", f"{JOB}/outputs", running.outputs, (Any_,)),
     Route("GET", f"{JOB}/explanation", running.explanation, ({"explanation": str},)),
     Route("GET", f"{JOB}/notebook", running.notebook, (IPYNB,)),
-    Route("GET", f"{JOB}/files", running.files, ({"files": list[Any_]},)),
+    Route("GET", f"{JOB}/files", running.files, ({"files": list[models.Left]},)),
 )
 
 
@@ -149,6 +151,8 @@ def _schema(given: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given, dict):
         fields = {key: _schema(kind, schemas) for key, kind in given.items()}
         return {"type": "object", "properties": fields, "required": list(fields)}
+    if isinstance(given, tuple):
+        return {"anyOf": [_schema(kind, schemas) for kind in given]}
     if isinstance(given, list):
         return {"type": "array", "items": _schema(given[0], schemas)}
     found = TypeAdapter(given).json_schema(ref_template=_REF)
