@@ -24,8 +24,9 @@ def listens(port, address=HERE):
 class Link:
     """A network namespace of our own, for the network another computer, at the other end of a link that can be cut."""
 
-    def __init__(self) -> None:
-        self.name, net, first = f"cc{os.getpid()}", f"10.213.{os.getpid() // 64 % 256}", os.getpid() % 64 * 4
+    def __init__(self, number: int = 0) -> None:
+        self.name, net = f"cc{os.getpid()}n{number}", f"10.{213 + number}.{os.getpid() // 64 % 256}"
+        first = os.getpid() % 64 * 4
         mine, self.address = f"{net}.{first + 1}", f"{net}.{first + 2}"
         self.words = ["ip", "netns", "exec", self.name]
         made = shutil.which("ip") and self._ip("netns", "add", self.name)
@@ -42,12 +43,21 @@ class Link:
         """`down` cuts the link, `up` mends it; connections do not hear of it."""
         assert self._ip("-n", self.name, "link", "set", "eth0", state)
 
-    def close(self):
-        """Remove it with all that runs in it."""
+    def boots(self, file):
+        """What is started there from now on finds the text of a file as the id of its boot."""
+        mount = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+        self.words = ["ip", "netns", "exec", self.name, "sh", "-c", mount, file]
+
+    def kill(self):
+        """End all that runs there, as when the power fails."""
         words = ["ip", "netns", "pids", self.name]
         for pid in subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
+
+    def close(self):
+        """Remove it with all that runs in it."""
+        self.kill()
         self._ip("link", "del", self.name)
         self._ip("netns", "del", self.name)
 
@@ -99,15 +109,17 @@ def sshd(base: Path, more: str = "", serve: bool = True, link: Link | None = Non
 class Server:
     """A real sshd that tests stop, freeze and start again; its processes are known by their parent."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, link: Link | None = None) -> None:
         self.base, self.process = base, None
+        self.link, self.address = link, link.address if link else HERE
         self.port = int((base / "config").read_text().split()[1])
 
     def start(self):
         """Listen at the port of the configuration."""
         program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
-        self.process = subprocess.Popen([program, "-D", "-e", "-f", self.base / "config"], stderr=subprocess.DEVNULL)
-        until(lambda: listens(self.port))
+        words = [*(self.link.words if self.link else []), program, "-D", "-e", "-f", self.base / "config"]
+        self.process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        until(lambda: listens(self.port, self.address))
 
     def signal(self, number):
         """To the listener and its sessions, and to nothing that they started."""

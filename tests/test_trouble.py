@@ -178,6 +178,34 @@ def test_the_link_is_down(folder, tmp_path, link, transport, long):
         assert Counter((tmp_path / "ledger").read_text().split()) == Counter(list(jobs))
 
 
+def test_the_host_is_restarted(folder, tmp_path, link):
+    """All its processes killed at once and another boot: what had no record failed for that, what had is done."""
+    base, boot = tmp_path / "sshd", write(tmp_path, "boot", "first\n")
+    link.boots(boot)
+    with sshd(base, serve=False, link=link) as config:
+        server = Server(base, link)
+        server.start()
+        jobs = {"cut": {"exec": "sleep 600"}, "ended": {"exec": f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"}}
+        run = flow(folder, tmp_path, config, **jobs).run()
+        until(lambda: all(job.state == "running" for job in run.refresh().jobs.values()))
+        link.set("down")
+        (tmp_path / "go").touch()
+        until(lambda: [*(tmp_path / "remote").glob("*/ended-*/1/state.exit.0")])
+        link.kill()
+        server.process.wait()
+        write(tmp_path, "boot", "second\n")
+        link.set("up")
+        server.start()
+        assert run.wait(timeout=90).state == "failed"
+        told = {name: (job.state, job.reason) for name, job in run.refresh().jobs.items()}
+        assert told == {"cut": ("failed", "the host was restarted"), "ended": ("done", "")}
+        run.retry("cut")
+        until(lambda: run.refresh().jobs["cut"].state == "running")
+        run.cancel()
+        assert run.wait().state == "cancelled"
+        server.stop()
+
+
 def test_what_is_shown_of_a_host_has_its_age(folder, tmp_path, cc):
     """When it last answered is known also of one that can be reached, and told once it is minutes ago."""
     with sshd(tmp_path / "sshd") as config:

@@ -199,6 +199,18 @@ class Hosts:
         watch(other, ended())
         assert machine.sh(f"kill -0 {bystander} && echo lives; kill {bystander}") == "lives\n"
 
+    def test_host_restarted(self, machine: Machine) -> None:
+        """A claim of an earlier boot without a record is told as `restarted`; one with its record as that says."""
+        jobs = [machine.launch(Job(name=name, exec="true")) for name in ("cut", "finished")]
+        for item in jobs:
+            machine.sh(f'cd {machine.made(item)} && echo "77 before $(cat /proc/sys/kernel/hostname)" > claim')
+        machine.sh(f"touch {machine.run}/{jobs[1].attempt.folder}/state.exit.3")
+        host = machine.client()
+        host.watch([item.attempt for item in jobs])
+        told = {item.job: item for item in watch(host, ended(2)) if item.ending}
+        assert told["cut"].ending == "restarted" and "was restarted" in told["cut"].reason
+        assert (told["finished"].ending, told["finished"].code) == ("exit", 3)
+
     def test_job_that_removes_its_own_folder_runs_once(self, machine: Machine) -> None:
         """An attempt's folder is never made again: what removed its own is told as lost, and ran one time."""
         host = machine.client()

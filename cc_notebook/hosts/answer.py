@@ -15,6 +15,7 @@ class Look:
     claim: str | None = None
     names: list[str] = field(default_factory=list)
     left: int | None = None
+    restarted: bool = False  # the machine, since the claim
     born: str = ""
     times: list[float] = field(default_factory=list)
     size: int = 0
@@ -51,6 +52,8 @@ def parse(lines: Sequence[str]) -> dict[str, Look]:
             look.names = rest.split()
         elif word == "cc-left":
             look.left = len(rest.split())
+        elif word == "cc-restarted":
+            look.restarted = True
         elif word == "cc-log":
             look.size = int(rest or 0)
         elif word == "cc-times":

@@ -99,9 +99,8 @@ cc_end() {
   fi
 }
 cc_claim() {
-  cc_pid=- cc_rest= cc_old=
+  cc_pid=- cc_rest= cc_old= cc_boot=- cc_host=
   [ ! -s claim ] || read -r cc_pid cc_rest < claim
-  cc_boot=- cc_host=
   if [ -r /proc/sys/kernel/random/boot_id ]; then
     read -r cc_boot < /proc/sys/kernel/random/boot_id
     read -r cc_host < /proc/sys/kernel/hostname
@@ -158,6 +157,7 @@ cc_look() {
   if [ -e claim ]; then
     cc_claim # again: it may have been empty a moment ago
     echo "cc-claim ${cc_old:-$cc_pid} $cc_rest"
+    [ "${cc_old:--}" = - ] || echo cc-restarted # since it was claimed
     [ "$4" ] && [ -z "$cc_done" ] || echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
   if [ -n "$cc_done" ] && [ -e error.json ]; then

@@ -70,7 +70,8 @@ class Watched:
             return replace(seen, ending="cancelled")
         self.bereft = self.bereft + 1 if look.left == 0 else 0
         if self.bereft > 2 and not self.cancelled:
-            return replace(seen, claim=folder.claim, ending="lost", reason=LOST)
+            ending, why = ("restarted", "the host was restarted") if look.restarted else ("lost", LOST)
+            return replace(seen, claim=folder.claim, ending=ending, reason=why)
         news, self.offset = look.size > self.offset, max(self.offset, look.size)
         known = folder.claim if folder.claim and folder.claim.pid else None  # made a moment ago: the next look knows
         if (known and self.claim is None) or (news and report != protocol.Report()):
