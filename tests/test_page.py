@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import sys
 import zipfile
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
 import requests
 from conftest import until
+from sshd import listens
 from test_service import PAGES, Server
+from test_serving import free_port
 
 
 @pytest.fixture(params=["", "/user/alice"], scope="module")
@@ -192,9 +195,10 @@ TOGETHER = """() => {
 def test_upload_run_cancel_and_retry(server, page):
     """An upload does not run by itself; a job is watched, cancelled and tried again, and so is one that failed."""
     go = server.root / f"go-{server.port}"
-    wait = f'echo "waiting"; while [ ! -e {go} ]; do sleep 0.05; done'
+    port = free_port()
+    wait = f'echo "waiting"; [ -e {go} ] || exec {sys.executable} -m http.server {port} --bind 127.0.0.1'
     bad = {"exec": "echo try ${CC_ATTEMPT##*-}; exit 3"}
-    nodes = {"wait": {"script": "wait.sh"}, "bad": bad, "later": {"exec": "true", "after": "wait"}}
+    nodes = {"wait": {"script": "wait.sh", "port": port}, "bad": bad, "later": {"exec": "true", "after": "wait"}}
     upload(page, server, "slow", nodes, wait_sh=wait)
     assert server.plain("GET", "runs?workflow=slow").json()["total"] == 0
     press(page, "Run")
@@ -210,8 +214,15 @@ def test_upload_run_cancel_and_retry(server, page):
     press(page, "Jobs")
     press(page, "wait")
     page.get_by_label("Log").get_by_text("waiting").wait_for()
+    until(lambda: listens(port))
+    with page.expect_popup() as served:
+        page.get_by_role("link", name="open what it serves").click()
+    served.value.get_by_role("heading", name="Directory listing").wait_for()
+    assert served.value.url == f"{server.base}/proxy/{port}/"
+    served.value.close()
     press(page, "Cancel job")
     page.get_by_role("button", name="wait: cancelled").wait_for()
+    page.get_by_role("link", name="open what it serves").wait_for(state="hidden")
     badge(page, "✗ failed")
     page.evaluate(TOGETHER)
     go.touch()

@@ -15,6 +15,7 @@ export class Details {
     this.files = make("ul", { class: "files" });
     this.which = make("select", { "aria-label": "Attempt", onchange: () => this.tail() });
     this.whole = link("whole log", "", { target: "_blank" });
+    this.site = link("open what it serves ↗", "", { target: "_blank", rel: "noreferrer", hidden: true });
     this.log = make("pre", { tabindex: "0", "aria-label": "Log" });
     this.follow = make("input", { type: "checkbox", checked: true });
     this.element = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
@@ -30,11 +31,12 @@ export class Details {
     this.element.hidden = !name;
     if (!name) return this.before?.focus();
     this.log.textContent = this.proof.textContent = "";
+    this.site.hidden = true;
     this.bar = this.actions(name);
     const close = button("×", () => this.show(""), "", { "aria-label": "Close" });
     const follow = make("label", {}, this.follow, " follow");
     this.which.replaceChildren();
-    this.element.replaceChildren(head(make("h2", {}, name), close), this.bar.element, this.why,
+    this.element.replaceChildren(head(make("h2", {}, name), close), this.bar.element, this.why, this.site,
       head(make("h3", {}, "Log"), make("span", { class: "top" }, this.which, follow, this.whole)), this.log, this.facts,
       make("h3", {}, "Files"), this.files, make("h3", {}, "Explanation"), this.proof);
     this.element.focus();
@@ -75,9 +77,11 @@ export class Details {
   }
 
   async ask(name) {
-    const { parts } = this, both = [get([...parts, "explanation"]), get([...parts, "files"])];
-    const [{ explanation = "" }, { files = [] }] = await Promise.all(both).catch(() => [{}, {}]);
+    const { parts } = this, all = [get(parts), get([...parts, "explanation"]), get([...parts, "files"])];
+    const [{ serves }, { explanation = "" }, { files = [] }] = await Promise.all(all).catch(() => [{}, {}, {}]);
     if (name !== this.name) return;
+    this.site.hidden = !serves; // while it runs
+    this.site.href = new URL(`../${serves}`, document.baseURI);
     this.proof.textContent = explanation;
     const place = (file) => (file.name.endsWith(".ipynb") ? at([...parts, "notebook"]) : file.path && below(file.path));
     const told = (file) => (place(file) ? link(file.name, place(file), { target: "_blank" }) : file.name);
