@@ -158,9 +158,17 @@ def test_the_story_of_the_example(server, page):
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.textContent") == "fetch-data"
 
+    run = page.url.rpartition("/")[2]
+    for name, ending, part in (("Download", "zip", "report.html"), ("Report", "html", run)):
+        with page.expect_download() as saved:
+            press(page, name)
+        assert saved.value.suggested_filename == f"{run}.{ending}"
+        assert part.encode() in saved.value.path().read_bytes()
     page.get_by_role("button", name="Copy as code").click()
     told = page.locator("dialog pre").all_inner_texts()
     assert "jupyter cc run example --param rows=7" in told[1] and server.token not in str(told)
+    page.locator("dialog select").select_option("Report")
+    assert f"jupyter cc report {run}" in page.locator("dialog pre").all_inner_texts()[1]
     page.keyboard.press("Escape")
     slider, end = page.get_by_label("Replay", exact=True), page.get_by_text("the end", exact=True)
     slider.fill("1")

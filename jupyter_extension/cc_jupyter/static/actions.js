@@ -2,55 +2,74 @@
 // An action: name, does (what a click does), code (texts by kind), look (class), when (is it offered now).
 
 import { ask, at, visit } from "./api.js";
-import { button, head, make } from "./dom.js";
+import { button, head, link, make } from "./dom.js";
 import { doing, say } from "./say.js";
 
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
-const words = (...all) => all.map(shell).join(" ");
+export const words = (...all) => all.map(shell).join(" ");
 function python(value) {
   if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
   if (value === null || typeof value === "boolean") return { null: "None", true: "True", false: "False" }[value];
   if (typeof value !== "object") return JSON.stringify(value);
   return `{${Object.entries(value).map(([key, own]) => `${python(key)}: ${python(own)}`).join(", ")}}`;
 }
-export function curl(method, parts, body, ...more) {
-  const json = body ? ["-H", "Content-Type: application/json", "-d", JSON.stringify(body)] : [];
-  return `curl -X ${method} -H "Authorization: token $TOKEN" ${words(...json, ...more, at(parts).href)}`;
+const setting = ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`;
+const rest = (call) => `from cc_notebook.client import RESTWorkflow\n\n${call}`;
+
+// A request as code; `more` has kinds that say it shorter. It may send a `body` as JSON, a `text` or a `file`, and keep
+// the answer as the file `into`.
+export function requestCode(method, parts, { query, body, type, text, file, into } = {}, more = {}) {
+  const url = at(parts, query).href, path = (name) => `Path(${python(name)})`, media = body ? "application/json" : type;
+  const data = body ? ["-d", JSON.stringify(body)] : file ? ["--data-binary", `@${file}`]
+    : text ? ["--data-raw", text] : [];
+  const own = words(...(media ? ["-H", `Content-Type: ${media}`] : []), ...data, ...(into ? ["-o", into] : []), url);
+  const sent = body ? `json=${python(body)}, ` : file ? `data=${path(file)}.read_bytes(), `
+    : text ? `data=${python(text)}.encode(), ` : "";
+  const kind = type ? `, "Content-Type": ${python(type)}` : "";
+  const Python = `import os\n${file || into ? "from pathlib import Path\n" : ""}\nimport requests\n\n` +
+    `headers = {"Authorization": "token " + os.environ["TOKEN"]${kind}}\n` +
+    `answer = requests.request(${python(method)}, ${python(url)}, ${sent}headers=headers, timeout=90)\n` +
+    `answer.raise_for_status()\n${into ? `${path(into)}.write_bytes(answer.content)\n` : ""}`;
+  return { Python, ...more, curl: `curl -X ${method} -H "Authorization: token $TOKEN" ${own}` };
 }
 
 // A start as code: `options` are those of POST runs.
 export function startCode(workflow, { params, from, ...flags }) {
   const options = { params, ...(from && { from }), ...flags };
-  const given = Object.entries(params).flatMap(([key, value]) =>
-    ["--param", `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`]);
+  const given = Object.entries(params).flatMap((pair) => ["--param", setting(pair)]);
   const set = Object.entries({ params, ...flags }).map(([key, value]) => `${key}=${python(value)}`);
   const called = [python(workflow), ...set, ...(from ? [`**${python({ from })}`] : [])].join(", ");
   const more = [...(from ? ["--from", from] : []), ...Object.keys(flags).map((flag) => `--${flag.replace("_", "-")}`)];
-  return {
-    Python: "from cc_notebook.client import RESTWorkflow\n\n" +
-      `run = RESTWorkflow().run_workflow(${called})`,
+  return requestCode("POST", ["runs"], { body: { workflow, ...options } }, {
+    Python: rest(`run = RESTWorkflow().run_workflow(${called})`),
     CLI: words("jupyter", "cc", "run", workflow, ...given, ...more),
     YAML: "# as a job of another workflow\nworkflow:\n  nodes:\n" +
       `    again: {workflow: ${JSON.stringify(`${workflow}.yaml`)}, params: ${JSON.stringify(params)}}`,
-    curl: curl("POST", ["runs"], { workflow, ...options }),
-  };
+  });
 }
 // What is asked of a run, or of a job in it, as code.
-export const steerCode = (run, verb, job) => ({
-  Python: `from cc_notebook import runs\n\nruns.find(${python(run)}).${verb}(${job ? python(job) : ""})`,
-  CLI: words("jupyter", "cc", verb, run, ...(job ? [job] : [])),
-  curl: curl("POST", ["runs", run, ...(job ? ["jobs", job] : []), verb]),
+export const runCode = (run, verb, ...given) => ({
+  Python: `from cc_notebook import runs\n\nruns.find(${python(run)}).${verb}(${given.map(python).join(", ")})`,
+  CLI: words("jupyter", "cc", verb, run, ...given),
 });
+export const steerCode = (run, verb, ...job) =>
+  requestCode("POST", ["runs", run, ...job.flatMap((name) => ["jobs", name]), verb], {}, runCode(run, verb, ...job));
 
 // The removal of what has the route `own`, after a question; then `next` is shown.
-export const removal = (own, question, next, CLI) => ({
-  name: "Delete", look: "danger", code: () => ({ CLI, curl: curl("DELETE", own) }),
+export const removal = (own, question, next, code) => ({
+  name: "Delete", look: "danger", code: () => requestCode("DELETE", own, {}, code),
   does: async () => {
     if (!confirm(question)) return;
     await ask("DELETE", own);
     visit(next);
   },
 });
+
+// A download; an answer that is attached says its own name.
+export function download(name, parts, query, into, code) {
+  const file = link("", at(parts, query), { download: into });
+  return { name, does: () => file.click(), code: () => requestCode("GET", parts, { query, into }, code) };
+}
 
 async function copy(text, block) {
   try { await navigator.clipboard.writeText(text); say("copied"); }

@@ -1,8 +1,8 @@
 // The page of a workflow: its graph as written, a form for its params, its text to edit, and its runs.
 
-import { at, get, start, visitRun } from "./api.js";
-import { bar, curl, removal, startCode } from "./actions.js";
-import { link, make, put } from "./dom.js";
+import { get, start, visitRun } from "./api.js";
+import { bar, download, removal, requestCode, startCode, words } from "./actions.js";
+import { make, put } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Form } from "./form.js";
 import { Graph } from "./graph.js";
@@ -40,7 +40,6 @@ export async function flowPage(name) {
     author.update();
   });
   const editor = new Editor(source), author = new Form(source);
-  const yaml = ["-H", "Content-Type: application/yaml", "-T", `${name}.yaml`];
   const begin = async (more) => {
     if (editor.unapplied) await editor.apply(); // what is seen is what runs
     return start({ workflow: name, params: params(), ...more });
@@ -50,19 +49,15 @@ export async function flowPage(name) {
     plan.textContent = `${jobs.length} jobs would run: ${jobs.join(", ")}`;
   };
   const question = `Remove workflow ${name} and its runs? YAML and scripts in your own folders stay.`;
-  const download = (title, parts, query, ...words) => {
-    const file = link("", at(parts, query), { download: `${name}.yaml` }); // an archive says its own name
-    return { name: title, code: () => ({ curl: curl("GET", parts, null, ...words) }), does: () => file.click() };
-  };
   const actions = bar("Actions of the workflow", [
     { name: "Run", look: "main", does: async () => visitRun(await begin()),
       code: () => startCode(name, { params: params() }) },
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
-    { name: "Edit YAML", code: () => ({ curl: curl("PUT", own, null, ...yaml) }),
+    { name: "Edit YAML", code: () => requestCode("PUT", own, { type: "application/yaml", file: `${name}.yaml` }),
       does: async () => { if (!editor.unapplied) await editor.open(); editor.jump(1, 1); } },
-    download("Download", [...own, "archive"], {}, "-OJ"),
-    download("Download YAML", own, { format: "yaml" }, "-H", "Accept: application/yaml", "-o", `${name}.yaml`),
-    removal(own, question, document.baseURI, `jupyter cc workflow delete --name=${name}`),
+    download("Download", [...own, "archive"], {}, `${name}.zip`),
+    download("Download YAML", own, { format: "yaml" }, `${name}.yaml`),
+    removal(own, question, document.baseURI, { CLI: words("jupyter", "cc", "workflow", "delete", `--name=${name}`) }),
   ]);
   form.addEventListener("submit", (event) => { event.preventDefault(); actions.element.firstChild.click(); });
   document.title = name;

@@ -1,7 +1,7 @@
 // The page of a run: its graph, jobs, timeline and results as they change, what can be done with it, and its past.
 
 import { page, start, visitRun } from "./api.js";
-import { bar, removal, startCode, steerCode } from "./actions.js";
+import { bar, download, removal, runCode, startCode, steerCode, words } from "./actions.js";
 import { Details } from "./details.js";
 import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -51,7 +51,8 @@ export async function runPage(id, view) {
     ({ name, look: kind, when, does: steer(verb), code: () => steerCode(run, verb) });
   const again = () => ({ params: store.params, new: true }), allowed = () => globalThis.Notification?.permission;
   const failed = () => [...store.jobs.values()].some(({ state: how }) => ["failed", "cancelled"].includes(how));
-  const gone = removal(own, `Remove run ${run} with its logs?`, page("workflows", workflow), `jupyter cc clean ${run}`);
+  const gone = removal(own, `Remove run ${run} with its logs?`, page("workflows", workflow),
+    { CLI: words("jupyter", "cc", "clean", run) });
   const actions = bar("Actions of the run", [
     { name: "Run again", look: "main", when: () => over(store.state), code: () => startCode(workflow, again()),
       does: async () => visitRun(await start({ workflow, ...again() })) },
@@ -59,6 +60,8 @@ export async function runPage(id, view) {
     one("Resume", "resume", () => store.state === "paused" || (!over(store.state) && store.head.note)),
     one("Retry failed", "retry", failed),
     one("Cancel", "cancel", () => !over(store.state), "danger"),
+    download("Download", [...own, "archive"], {}, `${run}.zip`),
+    download("Report", [...own, "report"], {}, `${run}.html`, runCode(run, "report")),
     { ...gone, when: () => over(store.state) },
     { name: "Notify me", when: () => !over(store.state) && allowed() === "default",
       does: () => Notification.requestPermission() },
