@@ -22,6 +22,7 @@ from cc_notebook.hosts.seen import FOLDER, answers
 from cc_notebook.journal import Reader, decode
 from cc_notebook.model import RunSpec
 from cc_notebook.payload import attempt_of, serves
+from cc_notebook.showing import Shown
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import ID_TIME, Ask, Request, home, new_id, now, rename, write_new
 
@@ -78,7 +79,7 @@ def find(name: str) -> "Run":
     raise InputError(f"'{name}' could be {', '.join(run.id for run in matching[-5:])}: write more of it")
 
 
-class Run:
+class Run(Shown):
     """One execution of a workflow, as any process sees it: a reader of its events that can leave requests."""
 
     def __init__(self, folder: Path) -> None:
@@ -270,12 +271,6 @@ class Run:
         from cc_notebook.views import report
 
         return report.report(self, path)
-
-    def _ipython_display_(self) -> None:
-        """In a notebook: the live graph."""
-        from cc_notebook.widget import view
-
-        view.display(self)
 
     def engine_alive(self) -> bool:
         """True if an engine works on this run."""

@@ -18,6 +18,7 @@ from cc_notebook.job import Job
 from cc_notebook.options import in_order, select, with_done, with_params
 from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
+from cc_notebook.showing import Shown
 from cc_notebook.state import RunState
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Job", "Run", "Workflow"]
 
 
-class Workflow:
+class Workflow(Shown):
     """A graph of jobs, from a file or built with `add_job`; `run()` executes it.
 
     `Workflow("w.yaml")`, `Workflow(filename="w.yaml")` load a file; `Workflow(name="w")` begins an empty workflow whose
@@ -280,24 +281,6 @@ class Workflow:
     def runs(self) -> Iterator[Run]:
         """The runs of this workflow, newest first."""
         return (run for run in reversed(runs.all_runs(self.name)) if run.spec.folder == str(self.folder))
-
-    def _ipython_display_(self) -> None:
-        """In a notebook: the live graph."""
-        self.view()
-
-    def view(self, how: str = "widget") -> None:
-        """Show the live graph; `how="svg"`: a picture that follows the run where no widget can be shown."""
-        from cc_notebook.widget import view
-
-        view.display(self, how)
-
-    @property
-    def selected(self) -> str | None:
-        """The job that was clicked in the live graph."""
-        from cc_notebook.widget import view
-
-        shown = view.of(self)
-        return (shown.selected or None) if shown else None
 
     def display(self, filename: str | Path | None = None, name: str = "workflow", first: bool = True) -> Path | None:
         """Show the graph of the workflow in its newest run, or as it is written; in a notebook this returns None.

@@ -228,6 +228,17 @@ def test_a_click_selects(kernel, folder):
     assert told["selected"] == "a" and "hello there" in told["text"] and "a is done" in told["text"]
 
 
+def test_a_run_has_views_of_its_own(kernel, folder):
+    """`run.view("svg")` is a picture that follows it, and a click in the graph of a run is `run.selected`."""
+    kernel("w = Workflow(name='w')\nw.add_job('a', exec='true')\nrun = w.run().wait()")
+    (still,) = bundles(kernel("run.view('svg')"))
+    assert "✓ a" in picture(still["text/html"])
+    assert kernel.text("print(run.selected)") == "None"
+    kernel("run")
+    kernel("view.of(run).click('a')")
+    assert kernel.text("print(run.selected, w.selected)") == "a None"
+
+
 def test_buttons_work_without_a_server(kernel, folder):
     """Run, Pause, Resume, Cancel and Retry by the kernel; what is refused is told beside the graph."""
     kernel(f"w = Workflow(name='w')\nw.add_job('a', exec='{WAIT.format('go')}')\nw\nw.view()")
