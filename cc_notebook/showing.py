@@ -22,6 +22,5 @@ class Shown:
         """The job that was clicked in the live graph."""
         from cc_notebook.widget import view
 
-        subject: Any = self
-        shown = view.of(subject)
+        shown = view.of(self)
         return (shown.selected or None) if shown else None

@@ -43,6 +43,7 @@ class Workflow(Shown):
         self._model: model.Workflow | None = None  # of the body as it is; None after a change
         self._arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
         self._text = b""  # of the file, as it was read or written last
+        self._kept = self._written()  # the body as it was then
         self._taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
         if self.filename and (name is None or self.filename.exists()):
             self.load(self.filename)
@@ -188,6 +189,7 @@ class Workflow(Shown):
         body = save.plain(document.value["workflow"])
         if clear:
             self._body, self.filename, self._text = body, path, text
+            self._kept = self._written()
         else:
             for key in ("nodes", "params", "hosts"):
                 self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
@@ -209,8 +211,16 @@ class Workflow(Shown):
             text = save.text(self._body, there.decode())
             store.write_new(path, text)
         if path == (self.filename or path):
-            self.filename, self._text = path, text.encode()
+            self.filename, self._text, self._kept = path, text.encode(), self._written()
         return path
+
+    @property
+    def changed(self) -> bool:
+        """True if it is not what its file said when that was read or saved here: who runs the file runs another."""
+        return self._kept != self._written() or bool(self._taken)
+
+    def _written(self) -> str:
+        return repr({"params": {}, **self._body})
 
     def save_with_state(self, filename: str | Path, stdout: bool = False) -> str | None:
         """Save the workflow with each job's status, progress and outputs in its newest run; the text if `stdout`."""

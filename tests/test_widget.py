@@ -272,6 +272,38 @@ def test_a_file_that_is_wrong_keeps_the_last_graph(kernel, folder):
     until(lambda: kernel.text("print(list(view.of(w).graph.nodes), list(w.nodes))") == "['a', 'b'] ['a', 'b']")
 
 
+UNSAVED = {
+    "w.add_job('extra', exec='true')": "w.save()",
+    "w.params['size'] = 3": "w.load('w.yaml')",
+    "w.load_with_state('w.yaml')": "",
+    "w.rename_job('a', 'b')": "w.save()",
+}
+
+
+@pytest.mark.parametrize("change", UNSAVED)
+def test_what_the_file_does_not_say_is_told(kernel, folder, change):
+    """After the cell the graph shows what was changed, and the buttons know that the file would run another one."""
+    (folder / "w.yaml").write_text("workflow:\n  nodes:\n    a: {exec: 'true', status: done}\n")
+    kernel("w = Workflow('w.yaml')\nw\nw.view()")
+    said = updates(kernel.told, "told")
+    assert not any(value["unsaved"] for _, value in said)
+    kernel(f"{change}; None")
+    kernel.until(lambda told: updates(told, "told") and updates(told, "told")[-1][1]["unsaved"])
+    assert kernel.text("print(list(view.of(w).graph.nodes) == list(w.nodes))") == "True"
+    if UNSAVED[change]:
+        kernel(f"{UNSAVED[change]}; None")
+        kernel.until(lambda told: not updates(told, "told")[-1][1]["unsaved"])
+    assert updates(kernel.told, "told")[-1][1]["message"] == ""
+
+
+def test_a_file_that_changed_before_it_is_shown(kernel, folder):
+    """What is shown is what the server would run, also if the file has changed since it was loaded."""
+    (folder / "w.yaml").write_text("workflow:\n  nodes:\n    a: {exec: 'true'}\n")
+    kernel("w = Workflow('w.yaml')")
+    (folder / "w.yaml").write_text("workflow:\n  nodes:\n    b: {exec: 'true'}\n")
+    assert "· b" in picture(bundles(kernel("w"))[0]["text/html"])
+
+
 def test_own_changes_are_not_thrown_away(kernel, folder):
     """A file that changed on disk does not replace what was changed in the notebook and not saved: it is told."""
     path = folder / "w.yaml"

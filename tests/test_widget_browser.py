@@ -292,6 +292,22 @@ def test_the_editor_below_the_graph_changes_it(notebook):
     book.clean()
 
 
+def test_what_is_shown_is_what_runs(notebook):
+    """Run executes the workflow that is shown, with the job that its file does not have, which stays in the graph."""
+    text = "workflow:\n  nodes:\n    a: {exec: 'true'}\n"
+    book = notebook([CELLS[0], "w.add_job('extra', exec='true'); None"], text=text)
+    book.run(0)
+    book.until("· a\n0%")
+    book.page.wait_for_selector(".cc-top[data-by=server]")
+    book.run(1)
+    book.until("· extra\n0%")
+    book.page.locator(".cc-title", has_text="w (not saved)").first.wait_for()
+    book.button("run")
+    book.until("✓ extra\n100%")
+    assert [sorted(run.refresh().jobs) for run in of(book)] == [["a", "extra"]]
+    book.clean()
+
+
 def test_nothing_from_data_is_executed(notebook):
     """In Notebook 7, in the dark: names, labels and logs with markup and control characters are texts."""
     job = {"label": BAD_LABEL, "exec": "printf '<script>document.title=\"bad\"</script>\\033[31m'; exit 3"}

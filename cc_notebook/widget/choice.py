@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from cc_notebook import store
 from cc_notebook.errors import InputError
@@ -23,7 +22,10 @@ class Choice:
         self._known: dict[str, Run] = {}  # by id, newest first
         self._picked = False
         self._seen: object = None
-        self._read: tuple[object, Any] = (self._file(), flow.model() if flow.nodes else None)
+        self._shown: object = None
+        self._read: object = self._file()
+        if self._read and flow.filename and flow.filename.read_bytes() != flow._text:
+            self._read = None  # it has changed since it was loaded
 
     def look(self) -> object:
         """Something that is another when there may be something new."""
@@ -42,6 +44,17 @@ class Choice:
             self._known, self._seen = found, runs
         self._read_again()
         return self.run is not before
+
+    @property
+    def unsaved(self) -> bool:
+        """True if who runs the file, as the server does, runs another workflow than this one."""
+        path = self.flow.filename
+        return path is not None and (self.flow.changed or self.flow.name != path.stem)
+
+    def touched(self) -> bool:
+        """True if a cell has changed the workflow, or saved it, since this was asked last."""
+        before, self._shown = self._shown, (self.unsaved, self.flow._written())
+        return before != self._shown
 
     def pick(self, run_id: str) -> None:
         """Show this run, however many come after it; the newest is followed by those to come."""
@@ -67,16 +80,14 @@ class Choice:
 
     def _read_again(self) -> None:
         """A file that is wrong, or that was changed here as well, leaves everything as it is."""
-        seen, read = self._read
-        if not self.flow.filename or stamp(self.flow.filename) in (None, seen):
+        if not self.flow.filename or stamp(self.flow.filename) in (None, self._read):
             return
-        now = self._file()
-        self._read, self.trouble = (now, read), ""
-        if read is not None and self.flow.model() != read:
+        self._read, self.trouble = self._file(), ""
+        if self.flow.changed:
             self.trouble = f"{self.flow.filename} was changed on disk, and so was the workflow here: save or load it"
             return
         try:
-            self._read = (now, self.flow.load(self.flow.filename).model())
+            self.flow.load(self.flow.filename).model()
         except InputError as error:
             self.trouble = str(error)
 

@@ -1,12 +1,15 @@
 """One thread for everything that is shown: it looks for changes and hands them to the kernel's own thread.
 
-It ends when nothing is shown any more. What cannot change by itself is held weakly.
+The thread ends when nothing is shown any more. A workflow changes by cells, so it is looked at when one has ended.
+What cannot change by itself is held weakly.
 """
 
 import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import IPython
 
 if TYPE_CHECKING:
     from cc_notebook.widget.view import View
@@ -24,6 +27,7 @@ _thread: threading.Thread | None = None
 def follow(view: "View") -> None:
     """Look at it from now on."""
     global _thread
+    IPython.get_ipython().events.register("post_run_cell", _cell_ended)  # once, however often
     with _lock:
         _shown.add(view)
         if _thread is None:
@@ -37,6 +41,11 @@ def forget(view: "View") -> None:
         _shown.discard(view)
         _going.discard(view)
     _wake.set()
+
+
+def _cell_ended(_: object) -> None:
+    for view in list(_shown):
+        view.cell_ended()
 
 
 def _run() -> None:

@@ -189,7 +189,7 @@ class Panel {
 
   show() {
     const told = (this.told = { counts: [], runs: [], ...this.model.get("told") });
-    this.title.textContent = told.title ?? "";
+    this.title.textContent = `${told.title ?? ""}${told.unsaved ? " (not saved)" : ""}`;
     this.state.textContent = told.state ?? "";
     this.state.dataset.state = told.state ?? "";
     const wanted = JSON.stringify([told.runs, told.run]);
@@ -240,11 +240,11 @@ class Panel {
   }
 
   async act(verb) {
-    const { told: { run, resumes }, file } = this;
+    const { told: { run, resumes, unsaved }, file } = this;
     const again = verb === "run" && !resumes;
     if (again && this.unapplied) return this.say(UNAPPLIED);
     const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
-    const answer = this.http && (again ? file : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
+    const answer = this.http && (again ? file && !unsaved : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
     if (answer?.ok) return;
     const told = answer && answer.status !== 404 ? await answer.json().catch(() => null) : null;
     if (told?.message) {

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from weakref import WeakMethod
 
 import IPython
@@ -15,6 +15,7 @@ import IPython
 from cc_notebook.errors import CCError, InputError, clean
 from cc_notebook.growth import Flow
 from cc_notebook.runs import Run
+from cc_notebook.showing import Shown
 from cc_notebook.state import RunState
 from cc_notebook.views import table
 from cc_notebook.widget import drawing, live, still
@@ -39,10 +40,9 @@ def display(subject: Workflow | Run, how: str = "widget") -> None:
     kept[how].display()
 
 
-def of(subject: Workflow | Run) -> "View | None":
+def of(subject: Shown) -> "View | None":
     """The widget of a workflow or run, None if it is not shown."""
-    found: View | None = vars(subject).get("_views", {}).get("widget")
-    return found
+    return cast(View | None, vars(subject).get("_views", {}).get("widget"))
 
 
 class View:
@@ -131,6 +131,11 @@ class View:
     def _missing(self) -> bool:
         return bool(self.panel) and not self._heard and time.monotonic() - self._begun > SLOW
 
+    def cell_ended(self) -> None:
+        """Show what the cell has changed in the workflow."""
+        if self.choice and self.choice.touched():
+            self.update()
+
     def update(self) -> None:
         """Show what is new, if anything is."""
         with self._lock:
@@ -171,6 +176,7 @@ class View:
         return {
             "title": view.flow.workflow.name,
             "path": str(flow.filename) if flow and flow.filename and flow.filename.exists() else "",
+            "unsaved": self.choice is not None and self.choice.unsaved,
             "run": run.id if run else "",
             "runs": self.choice.listed() if self.choice else [],
             "state": self._state,
