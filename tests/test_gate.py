@@ -153,6 +153,14 @@ def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):
     assert run.wait().state == "done"
 
 
+def test_without_a_way_a_cancel_ends_the_run(cloud, folder):
+    """Where no way was ever open nothing can have begun, so nobody has to be asked there."""
+    write(folder, "up.sh", "#!/bin/sh\necho no route >&2; exit 7\n").chmod(0o755)
+    run = flow(cloud, a="echo a").run()
+    until(lambda: "before: " in run.note())
+    assert run.cancel().wait(30).state == "cancelled" and run.status("a")["state"] == "cancelled"
+
+
 def test_a_machine_that_does_not_stop_is_told(cloud, folder, tmp_path):
     """The run ends, and says that `after` failed: perhaps something costs money."""
     write(folder, "down.sh", "#!/bin/sh\necho quota\nexit 5\n")

@@ -108,7 +108,11 @@ class RemoteHost:
         def change() -> None:
             for attempt in attempts:
                 self._unwanted.add(attempt.folder)
-                if live := self._live.get(attempt.folder):
+                live = self._live.get(attempt.folder)
+                if live and live.launch and not live.sent:
+                    del self._live[attempt.folder]
+                    self._show(Observation(attempt.job, attempt.number, ending="cancelled"))
+                elif live:
                     live.cancelled = live.cancelled or time.monotonic() + GRACE
 
         self._do(change)
@@ -183,7 +187,7 @@ class RemoteHost:
 
     def _round_trip(self) -> bool:
         """One script for everything; True if it brought news."""
-        lives = list(self._live.values())
+        lives, way = list(self._live.values()), self.address
         try:
             answer = self.transport.run(self._script(lives), TIMEOUT)
             if "cc-end" not in answer.out.split("\n")[-2:]:
@@ -193,12 +197,14 @@ class RemoteHost:
             self._mirror.lost()
             self._founded = False
             for live in lives:
-                live.again = 0.0
+                live.sent, live.again = live.sent or (bool(live.again) and {way, self.address} != {None}), 0.0
             return False
         finally:
             self._waits.clear()
         heard(self._mirror.home, self._name)
         self._founded = self._founded or any(live.again for live in lives)
+        for live in lives:
+            live.sent = live.sent or bool(live.again)
         self._say("")
         self._mirror.arrived()
         lines = answer.out.split("\n")

@@ -21,6 +21,7 @@ class Watched:
     packed: Packed | None = None  # its inputs, when those that go on their own are there
     refused: str = ""  # why it is not to start
     again: float = 0.0  # when an unclaimed one is started once more
+    sent: bool = False  # its start may be there: not while the way was never open
     claim: Claim | None = None
     born: str = ""  # when its wrapper was started, in the words of that machine
     cancelled: float = 0.0  # when TERM becomes KILL; 0: nobody wants it dead
