@@ -86,7 +86,7 @@ def _script(job: Job, attempt: Attempt, around: Surroundings) -> str:
     own += [f"export {key}={shlex.quote(_text(job, value, around))}" for key, value in job.env.items()]
     lines = [f"# attempt {attempt.number} of a job of run {around.run}, written by cc-notebook; see wrapper.sh"]
     lines += [f"export {key}={shlex.quote(value)}" for key, value in settings.items() if value]
-    lines += ["cc_env() {", *own, *_venv(job, around), "}  # for the payload alone, not for its wrapper"]
+    lines += ["cc_env() {", *own, *activation(job, around), "}  # for the payload alone, not for its wrapper"]
     lines.append(f"CC_TIMEOUT={'' if job.limit is None else f'{job.limit:.15g}'}")
     lines.append(f"CC_MEMORY={'' if job.resources.memory is None else -(-job.resources.memory // 1024)}")
     lines.append('cc_work="$PWD/files"' if job.isolated else "cc_work=")
@@ -125,7 +125,8 @@ def _params(job: Job, around: Surroundings) -> dict[str, object]:
     return {key: _value(job, value, around) for key, value in job.params.items()}
 
 
-def _venv(job: Job, around: Surroundings) -> list[str]:
+def activation(job: Job, around: Surroundings) -> list[str]:
+    """The lines that a job's own environment needs."""
     if not job.venv or not around.venv_is_folder:
         return []
     home = job.venv.startswith("~/")

@@ -17,7 +17,7 @@ def test_a_host_is_checked(folder, tmp_path, store, cc):
         assert done.returncode == 0, done.stdout + done.stderr
         lines = {line.split()[1]: line[0] for line in done.stdout.splitlines()}
         assert lines | {"papermill": "", "queue": ""} == dict.fromkeys(
-            ["reach", "shell", "workdir", "space", "python"], "✓"
+            ["reach", "key", "shell", "workdir", "space", "python"], "✓"
         ) | {"papermill": "", "queue": ""}
         assert list(json.loads(cc("hosts", "list", "--json").stdout)) == ["box"]
         write(folder, "j.sh", "echo there > made\n")
@@ -28,6 +28,47 @@ def test_a_host_is_checked(folder, tmp_path, store, cc):
         assert told.returncode == 1 and "✗ workdir    /proc/nowhere: cannot be written" in told.stdout
         assert "– python     nopython is not there" in told.stdout
         assert cc("hosts", "login", "box").stdout == "box: connected\n"
+
+
+def test_a_check_finds_what_a_job_would(folder, tmp_path, store, cc):
+    """`setup` and the environment come first; a refused key, a failed `setup`, a missing `before` have their lines."""
+    store.mkdir()
+    base, env = tmp_path / "sshd", tmp_path / "an env"
+    (env / "bin").mkdir(parents=True)
+    with sshd(base) as config:
+
+        def check(settings, code):
+            write(store, "hosts.yaml", HOST.format(config=config, base=tmp_path, settings=settings))
+            done = cc("hosts", "check", "box")
+            assert done.returncode == code, done.stdout + done.stderr
+            return {line.split()[1]: (line[0], line[13:]) for line in done.stdout.splitlines()}
+
+        for name, words in (
+            ("known", ("is not known", "is unknown")),
+            ("authorized", ("it refuses", "permission den")),
+        ):
+            kept = (base / name).read_text()
+            (base / name).write_text("")
+            for transport, told in zip(("openssh", "paramiko"), words, strict=True):
+                found = check(f"transport: {transport}", 1)
+                assert list(found) == ["reach", "key"] and found["key"][0] == "✗" and told in found["key"][1]
+            (base / name).write_text(kept)
+        good = f"setup: 'cat; echo python no; export V=3.77', venv: {env}"
+        found = check(good, 1)
+        assert found["setup"] == ("✓", "ran") and found["venv"][0] == "✗"
+        assert f"{env} has no python: make it there" in found["venv"][1]
+        write(env / "bin", "python", "#!/bin/sh\necho Python $V\n").chmod(0o755)
+        write(env / "bin", "python3", "#!/bin/sh\necho papermill 7.7\n").chmod(0o755)
+        found = check(f"{good}, before: [open.sh, x], after: 'true'", 1)
+        assert (found["venv"], found["python"]) == (("✓", str(env)), ("✓", "Python 3.77"))
+        assert found["papermill"] == ("✓", "7.7") and found["after"][0] == "✓"
+        assert found["before"][0] == "✗" and f"open.sh is no program in {folder}" in found["before"][1]
+        write(folder, "open.sh", "#!/bin/sh\n").chmod(0o755)
+        assert check(f"{good}, before: [open.sh, x]", 0)["before"] == ("✓", f"{folder}/open.sh")
+        for setup, told in (("modul load gcc", "modul: not found"), ("if", "yntax error"), ("exit 3", "mend")):
+            found = check(f"setup: '{setup}'", 1)
+            assert found["setup"][0] == "✗" and told in found["setup"][1] and "mend 'setup:'" in found["setup"][1]
+            assert found["reach"][0] == "✓" and "python" not in found
 
 
 HOST = "box: {{ssh_config: {config}, workdir: {base}/there, {settings}}}\n"
@@ -56,6 +97,9 @@ def test_this_computer_is_set_up(folder, cc):
     hosts, nodes = "hosts: {local: {setup: 'export LOADED=gcc'}}", "nodes: {a: {exec: 'echo $LOADED'}}"
     write(folder, "w.yaml", f"workflow: {{{hosts}, {nodes}}}\n")
     assert cc("run", "w.yaml").returncode == 0 and cc("logs", "last", "a").stdout == "gcc\n"
+    assert cc("hosts", "list").stdout.startswith("local  setup=export LOADED=gcc")
+    write(folder, "w.yaml", "workflow: 7\n")
+    assert cc("hosts", "list").stdout.startswith("none; ") and cc("hosts", "list", "--file", "w").returncode == 2
 
 
 def test_a_shared_folder_is_used_in_place(folder, tmp_path, store, cc):

@@ -1,13 +1,15 @@
 """The machines that workflows may use: which are known, and what works there."""
 
 import json
+import os
 import subprocess
+from contextlib import suppress
 
 import click
 
 from cc_notebook import hosts, model, store
 from cc_notebook.cli.group import AS_JSON, file_of, main
-from cc_notebook.errors import InputError, clean
+from cc_notebook.errors import CCError, InputError, clean
 
 FILE = click.option("--file", metavar="FILE", help="A workflow file, for its own `hosts:` section too.")
 
@@ -28,8 +30,12 @@ def hosts_group() -> None:
 @FILE
 @AS_JSON
 def list_hosts(file: str | None, as_json: bool) -> None:
-    """List the hosts that have settings."""
-    known = {name: host.model_dump(exclude_defaults=True) for name, host in _known(file).items()}
+    """List the hosts that have settings: yours, and those of FILE, or of every workflow that was run or listed."""
+    found = _known(file)
+    for _, path in store.entries().values() if not file else ():
+        with suppress(CCError):  # who wants that workflow is told what is wrong in it
+            found = {**_known(str(path)), **found}
+    known = {name: host.model_dump(exclude_defaults=True) for name, host in found.items()}
     lines = [f"{name}  {' '.join(f'{key}={value}' for key, value in told.items())}" for name, told in known.items()]
     empty = f"none; write them into {store.home() / 'hosts.yaml'}, or use an alias of your ssh configuration"
     click.echo(json.dumps(known) if as_json else clean("\n".join(lines)) or empty)
@@ -44,15 +50,14 @@ def check_host(name: str, file: str | None, as_json: bool) -> None:
     from cc_notebook.hosts import check
 
     host = _known(file).get(name, model.Host())
-    found = list(check.check(hosts.line(name, "", host), name, host))
+    beside = os.path.dirname(os.path.abspath(file_of(file))) if file else os.getcwd()
+    found = list(check.check(hosts.line(name, "", host), name, host, beside))
     if as_json:
-        click.echo(json.dumps([vars(item) for item in found]))
+        click.echo(json.dumps([item._asdict() for item in found]))
     else:
-        marks = {(True, True): "✓", (True, False): "✓", (False, True): "✗", (False, False): "–"}
         for item in found:
-            click.echo(clean(f"{marks[item.works, item.needed]} {item.what:<10} {item.told}"))
-    if not all(item.works or not item.needed for item in found):
-        raise SystemExit(1)
+            click.echo(clean(f"{'✓' if item.works else '✗' if item.needed else '–'} {item.what:<10} {item.told}"))
+    raise SystemExit(int(any(item.needed and not item.works for item in found)))
 
 
 @hosts_group.command("login")

@@ -15,8 +15,8 @@ class Look:
     claim: str | None = None
     names: list[str] = field(default_factory=list)
     left: int | None = None
-    restarted: bool = False  # the machine, since the claim
     born: str = ""
+    restarted: str = ""  # yes: the machine was, since the claim
     times: list[float] = field(default_factory=list)
     size: int = 0
     error: str = ""
@@ -46,14 +46,12 @@ def parse(lines: Sequence[str]) -> dict[str, Look]:
             look.add.append(line[1:])
         elif word in ("cc-gone", "cc-lost"):
             look.gone = word
-        elif word in ("cc-claim", "cc-born", "cc-error"):
+        elif word in ("cc-claim", "cc-born", "cc-error", "cc-restarted"):
             setattr(look, word[3:], rest)
         elif word == "cc-names":
             look.names = rest.split()
         elif word == "cc-left":
             look.left = len(rest.split())
-        elif word == "cc-restarted":
-            look.restarted = True
         elif word == "cc-log":
             look.size = int(rest or 0)
         elif word == "cc-times":

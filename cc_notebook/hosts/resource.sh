@@ -157,7 +157,7 @@ cc_look() {
   if [ -e claim ]; then
     cc_claim # again: it may have been empty a moment ago
     echo "cc-claim ${cc_old:-$cc_pid} $cc_rest"
-    [ "${cc_old:--}" = - ] || echo cc-restarted # since it was claimed
+    [ "${cc_old:--}" = - ] || echo cc-restarted yes # since it was claimed
     [ "$4" ] && [ -z "$cc_done" ] || echo "cc-times" $(stat -c %Z claim $cc_done 2> /dev/null || stat -f %c claim $cc_done)
   fi
   if [ -n "$cc_done" ] && [ -e error.json ]; then
