@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cc_notebook.model import check_name
 from cc_notebook.workflow import Workflow
 
 MARK = "# Written by cc-notebook from a cell (%%cc job): change it there.\n"
+HERE = "live here: widget {}, server pages unknown until a graph is shown; what helps: jupyter cc doctor"
 LIMIT = 10  # seconds for the shell to read a script
 
 
@@ -43,6 +45,9 @@ def register(shell: Any) -> None:
             ) from None
 
     shell.register_magic_function(cc, "line_cell", "cc")
+    if hasattr(shell, "kernel"):
+        lost = [name for name in ("ipywidgets", "ipycytoscape", "anywidget") if not find_spec(name)]
+        print(HERE.format(f"no ({', '.join(lost)} missing)" if lost else "yes, where the browser has its part"))
 
 
 @click.command()

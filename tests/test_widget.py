@@ -352,7 +352,10 @@ def test_without_the_libraries_it_says_so(kernel, folder):
     assert "· a" in picture(still["text/html"])
     kernel("w.run().wait(); None")
     kernel.until(
-        lambda told: any("cc-notebook[notebook]" in d["text/html"] for d in bundles(told, "update_display_data"))
+        lambda told: any(
+            "cc-notebook[notebook]" in d["text/html"] and "jupyter cc doctor" in d["text/html"]
+            for d in bundles(told, "update_display_data")
+        )
     )
 
 
@@ -415,6 +418,15 @@ def test_a_wrong_cell_is_told_at_once(kernel, folder):
     assert "write %%cc job NAME" in kernel.fails("%%cc run\n1")
     assert not (folder / "notebook.yaml").exists()
     assert (folder / "mine.py").read_text() == "print('my own')\n"
+
+
+def test_what_is_live_is_told_at_the_beginning(kernel, folder):
+    """`%load_ext` says in one line what the kernel knows of what is live here; a mere import says nothing."""
+    assert kernel.text("import cc_notebook, cc_notebook.magics") == ""
+    told = "live here: widget {}, server pages unknown until a graph is shown; what helps: jupyter cc doctor"
+    assert kernel.text("%load_ext cc_notebook") == told.format("yes, where the browser has its part")
+    kernel("import sys; sys.modules['ipycytoscape'] = None")
+    assert kernel.text("%reload_ext cc_notebook") == told.format("no (ipycytoscape missing)")
 
 
 def test_the_whole_command_line_is_a_magic(kernel, folder):

@@ -47,7 +47,7 @@ FLOW = f"""workflow:
 class Lab:
     """JupyterLab with Notebook 7 on one server, with the extension."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, extension=True):
         self.root, self.log = folder / "root", folder / "log"
         self.root.mkdir()
         with socket.socket() as free:
@@ -60,7 +60,7 @@ class Lab:
         environment |= {"CC_HOME": str(self.home), "JUPYTER_TOKEN": "secret"}
         words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
         words += ["--ServerApp.base_url=/lab1", f"--ServerApp.root_dir={self.root}", "--ServerApp.port_retries=0"]
-        words += ["--ServerApp.jpserver_extensions={'cc_jupyter': True, 'notebook': True}"]
+        words += [f"--ServerApp.jpserver_extensions={{'cc_jupyter': {extension}, 'notebook': True}}"]
         words += ["--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"]
         words += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
         with open(self.log, "w") as log:
@@ -306,6 +306,29 @@ def test_what_is_shown_is_what_runs(notebook):
     book.until("✓ extra\n100%")
     assert [sorted(run.refresh().jobs) for run in of(book)] == [["a", "extra"]]
     book.clean()
+
+
+def test_what_cannot_be_done_says_why(lab, browser, notebook, tmp_path):
+    """Edit cannot be pressed where the file, or the server's part, is missing, and says so; a line tells what lives."""
+    book = notebook(["from cc_notebook import Workflow\nw = Workflow(name='w')\nw.add_job('a', exec='true')\nw"])
+    book.run(0)
+    book.page.wait_for_selector(".cc-page-edit:disabled[title^='save() the workflow']")
+    assert book.page.locator(".cc-line").first.inner_text() == ""
+    book.clean()
+    bare = Lab(tmp_path, extension=False)
+    try:
+        book = Notebook(bare, browser, "bare")
+        write(book.folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true'}\n")
+        book.open([CELLS[0]])
+        book.run(0)
+        book.page.wait_for_selector(".cc-page-edit:disabled[title='needs the server extension: jupyter cc doctor']")
+        book.page.locator(".cc-line", has_text="server pages no (buttons wait for the kernel)").first.wait_for()
+        book.button("run")
+        book.until("✓ a\n100%")
+        book.page.close()
+    finally:
+        bare.process.terminate()
+        bare.process.wait(30)
 
 
 def test_nothing_from_data_is_executed(notebook):

@@ -53,6 +53,8 @@ async function ask(method, path, body) {
 }
 
 const UNAPPLIED = "The YAML below has changes that are not applied: Apply or Reload it first.";
+const EDIT = "Change jobs, dependencies and YAML";
+const KERNEL = "Live here: widget yes, server pages no (buttons wait for the kernel); what helps: jupyter cc doctor";
 const LIVE = ["running", "paused", "cancelling"];
 const BUTTONS = [
   // verb, sign, text, when it can be used
@@ -74,7 +76,7 @@ class Panel {
     this.buttons = BUTTONS.map(([verb, sign, text, usable]) =>
       ({ button: make("button", `cc-button cc-${verb}`, { onclick: () => this.act(verb) }), sign, text, usable }));
     this.more = this.page("run", "Details", "Table, log, timeline and events of this run");
-    this.edit = this.page("edit", "Edit", "Change jobs, dependencies and YAML");
+    this.edit = this.page("edit", "Edit", EDIT);
     this.back = make("button", "cc-button cc-back", { onclick: () => this.tell({ back: true }) });
     const title = "Show the whole graph (zoom with Ctrl and the wheel)";
     const fit = make("button", "cc-button cc-fit", { title, onclick: () => this.adapt() }, "⤢");
@@ -173,7 +175,7 @@ class Panel {
     const wanted = `${run}\n${path}`;
     if (this.found === wanted) return;
     this.found = wanted;
-    const known = path ? await ask("GET", "api/workflows") : null;
+    const known = await ask("GET", "api/workflows");
     const all = known?.ok ? (await known.json()).workflows : [];
     const here = all.filter((one) => one.path && path.endsWith(`/${one.path}`));
     const same = here.sort((one, two) => two.path.length - one.path.length)[0];
@@ -182,6 +184,7 @@ class Panel {
     const alone = all.filter((one) => one.name === same?.name).length === 1;
     this.file = same && (alone ? same.name : same.path);
     this.http = Boolean(knows);
+    this.server = Boolean(known?.ok);
     this.top.dataset.by = this.http ? "server" : "kernel";
     this.tell({ pages: this.http });
     this.show();
@@ -211,7 +214,7 @@ class Panel {
     this.percent.textContent = told.run ? `${Math.round(told.progress)} %` : "";
     const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`));
     this.counts.replaceChildren(...chips);
-    this.say(told.message ?? "");
+    this.say(told.message || (this.server === false ? KERNEL : ""));
     if (told.selected && told.selected !== this.chosen && this.http) this.open = "run";
     this.chosen = told.selected;
     this.find();
@@ -225,7 +228,9 @@ class Panel {
   frames() {
     const { told: { run, selected, text }, file } = this;
     this.more.hidden = !(this.http && run);
-    this.edit.hidden = !file;
+    this.edit.hidden = !this.told.starts;
+    this.edit.disabled = !file;
+    this.edit.title = file ? EDIT : this.server ? "save() the workflow in a folder of this Jupyter server" : "needs the server extension: jupyter cc doctor";
     const kind = this.http && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
     this.more.ariaPressed = kind === "run";
     this.edit.ariaPressed = kind === "edit";

@@ -24,6 +24,7 @@ from cc_notebook.workflow import Workflow
 
 SLOW = 4.0  # seconds after which a widget that has said nothing is taken for missing
 LOG = 8000  # bytes of a job's log that are shown where there is no page
+LOST = "{} is missing: pip install 'cc-notebook[notebook]'; see: jupyter cc doctor"
 MISSING = "No widget answers here, so this picture follows the run by itself; what would help: jupyter cc doctor"
 
 
@@ -93,7 +94,10 @@ class View:
             from cc_notebook.widget.graph import Graph
             from cc_notebook.widget.panel import Panel
         except ImportError as error:
-            self._how, self._message = "svg", f"{error.name} is missing: pip install 'cc-notebook[notebook]'"
+            self._how, self._message = (
+                "svg",
+                LOST.format(error.name),
+            )
             return
         clicked, asked = WeakMethod(self.click), WeakMethod(self._asked)
         self.panel, self.graph = Panel(), Graph(lambda name: _call(clicked, name))
