@@ -94,13 +94,13 @@ def preview(flow: Flow, glob: Glob) -> dict[str, str]:
             continue
         try:
             new = flow.grow(name, items(flow, statuses, name, glob))
-        except InputError:
-            notes[name] = "its members are decided when its turn comes"
+        except InputError as error:
+            why = str(error).removeprefix(f"job '{name}': ").partition(" (in ")[0]
+            notes[name] = f"its members are decided when its turn comes: {why}"
             continue
         statuses |= dict.fromkeys(new, JobStatus())
         groups += [member for member in new if flow.jobs[member].group]
-    conditions = {name: f"when {job.when}" for name, job in flow.jobs.items() if job.when and not job.foreach}
-    return conditions | notes
+    return {name: f"when {job.when}" for name, job in flow.jobs.items() if job.when and not job.foreach} | notes
 
 
 def ending(flow: Flow, statuses: Statuses, name: str) -> Event:

@@ -473,6 +473,7 @@ def test_dry_run_shows_what_is_known(folder, cc):
     )
     done = cc("run", "w.yaml", "--dry-run")
     assert "known[n=2,f=w.yaml]" in done.stdout and "later: after fetch; its members are decided" in done.stdout
+    assert "when its turn comes: {fetch.rows} has no value\n" in done.stdout
     assert "loop: until loop.x > 1, at most 5 times" in done.stdout
     assert json.loads(cc("runs", "--json").stdout) == []
 
