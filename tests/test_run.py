@@ -88,6 +88,27 @@ workflow:
     assert "exit code 3" in cc("explain", "last", "bad").stdout
 
 
+def test_one_failed_fires_only_when_no_retry_is_left(folder, cc):
+    """What waits for a failure waits while the parent is tried again; it runs after the last try, or is skipped."""
+    write(
+        folder,
+        "w.yaml",
+        """
+workflow:
+  nodes:
+    flaky: {exec: 'echo try >> tries; test $(wc -l < tries) -ge 3', retry: {max: 2, delay: 0.2}}
+    calm: {exec: touch calm, trigger: one_failed, after: flaky}
+    bad: {exec: 'echo bad >> ledger; exit 1', retry: {max: 2, delay: 0.2}}
+    alarm: {exec: echo alarm >> ledger, trigger: one_failed, after: bad}
+""",
+    )
+    assert cc("run", "w.yaml", "--max-parallel", 4).returncode == 1
+    assert (folder / "ledger").read_text().split() == ["bad", "bad", "bad", "alarm"]
+    jobs = json.loads(cc("show", "last", "--json").stdout)["jobs"]
+    assert (jobs["flaky"]["attempt"], jobs["flaky"]["state"], jobs["calm"]["state"]) == (3, "done", "skipped")
+    assert not (folder / "calm").exists()
+
+
 def test_retry_takes_the_script_as_it_is_now(folder, cc):
     """`retry` runs the failed job again with the mended script, then its descendants, and tells that it changed."""
     write(folder, "a.sh", "exit 1\n")
