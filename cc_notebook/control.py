@@ -203,6 +203,9 @@ def ending(run: RunState, plan: Plan) -> Event:
     if open_ := [name for name in run.flow.members if run.jobs[name].state == "running"]:
         raise BugError(f"nothing runs any more, but '{open_[0]}' has not ended")
     failed = [name for name, status in run.jobs.items() if status.state == "failed"]
+    failed.sort(key=run.flow.members.__contains__)  # a group fails because of a job
+    if failed and (why := run.jobs[failed[0]].reason.partition("\n")[0]):
+        failed[0] += f" ({why[:200]})"
     cancelled = run.counts().get("cancelled", 0)
     left = sum(run.jobs[name].state == "ready" for name in plan.blocked)
     blocked = f", {left} not run because of it" if left else ""

@@ -219,6 +219,7 @@ def test_a_failed_member_does_not_disturb_the_rest(folder):
     run = flow.run().wait()
     assert Counter(states(run).values()) == {"done": 29, "failed": 3, "ready": 1} and states(run)["table"] == "done"
     assert run.status("grade")["reason"] == "2 of 30 failed: grade[n=7], grade[n=9]"
+    assert run.refresh().reason.startswith(f"grade[n=7] ({run.status('grade[n=7]')['reason']}), grade[n=9], grade")
     assert run.status("grade")["counts"] == {"done": 28, "failed": 2}
     assert run.status("strict")["waiting"] == "blocked"
     assert run.status("grade[n=9]")["ending"] == "timeout" and run.status("grade[n=7]")["code"] == 9

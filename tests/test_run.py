@@ -78,7 +78,7 @@ workflow:
     )
     done = cc("run", "w.yaml")
     assert done.returncode == 1
-    assert "failed: bad" in done.stdout
+    assert " failed: bad (exit code 3), 1 not run because of it\n" in done.stdout
     assert {path.name for path in folder.iterdir()} >= {"there", "alarm", "tidy"}
     assert not (folder / "never").exists() and not (folder / "calm").exists()
     jobs = json.loads(cc("show", "last", "--json").stdout)["jobs"]
