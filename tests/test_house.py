@@ -22,17 +22,17 @@ PROGRAM, EXTENSION = ROOT / "cc_notebook", ROOT / "jupyter_extension" / "cc_jupy
 # Code lines of cc_notebook by room, without blank lines, comments and docstrings. No room borrows from another.
 ROOMS = {
     "other machines": (
-        1208,
+        1229,
         "hosts.remote hosts.watched hosts.script hosts.answer hosts.transport hosts.travel hosts.moving hosts.gate "
         "hosts.mirror hosts.seen hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (262, "conformance"),
-    "the core": (3189, "every module that no other room has"),
+    "the core": (3192, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (2096, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
     "loops and conditions": (556, "growth loops expressions references reuse adding"),
-    "widget and client": (765, "widget magics client serving showing"),
+    "widget and client": (771, "widget magics client serving showing"),
 }
 EXTENSION_BUDGET = 983
 OTHER_BUDGET = 1797  # our own JavaScript, shell and YAML, without blank lines and comments

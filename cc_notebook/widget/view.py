@@ -94,10 +94,7 @@ class View:
             from cc_notebook.widget.graph import Graph
             from cc_notebook.widget.panel import Panel
         except ImportError as error:
-            self._how, self._message = (
-                "svg",
-                LOST.format(error.name),
-            )
+            self._how, self._message = "svg", LOST.format(error.name)
             return
         clicked, asked = WeakMethod(self.click), WeakMethod(self._asked)
         self.panel, self.graph = Panel(), Graph(lambda name: _call(clicked, name))
