@@ -4,6 +4,7 @@ import io
 import uuid
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -43,8 +44,7 @@ class RESTWorkflow:
 
     def list_workflows(self) -> list[dict[str, Any]]:
         """The known workflows, with their names and paths."""
-        found: list[dict[str, Any]] = self._ask("GET", "workflows").json()["workflows"]
-        return found
+        return list(self._json("GET", "workflows")["workflows"])
 
     def get_workflow(self, name: str, job: str | None = None) -> dict[str, Any]:
         """A workflow as it is written, or one of its jobs."""
@@ -83,9 +83,18 @@ class RESTWorkflow:
             pass
         return self._json("GET", "runs", run)
 
-    def log(self, run: str, job: str) -> str:
-        """The newest mebibyte of a job's log."""
-        return self._ask("GET", "runs", run, "jobs", job, "log", params={"start": -(1 << 20)}).text
+    def log(self, run: str, job: str, follow: bool = False) -> str:
+        """The newest mebibyte of a job's log; with `follow` it is printed as it grows, until the job has ended."""
+        import requests
+
+        at, seen = ("runs", run, "jobs", job, "log"), 0
+        while follow:
+            with suppress(requests.RequestException):  # nothing came for long: from there on again
+                for piece in self._ask("GET", *at, params={"start": seen, "follow": 1}, stream=True).iter_content(None):
+                    print(piece.decode(errors="replace"), end="", flush=True)
+                    seen += len(piece)
+                follow = False
+        return self._ask("GET", *at, params={"start": -(1 << 20)}).text
 
     def cancel(self, run: str, *jobs: str) -> dict[str, Any]:
         """Cancel a run, or some of its jobs."""

@@ -959,6 +959,55 @@ async def test_a_silent_stream_lives_and_ends_with_its_client(
     await asyncio.to_thread(lambda: run.cancel().wait(30))
 
 
+def test_a_log_is_followed_until_its_job_has_ended(server, capsys):
+    """What is there comes at once, the rest as it is written, later attempts too; a tail goes on as well."""
+    go = server.root / "go-log"
+    script = 'echo one; while [ ! -e "$GO" ]; do sleep 0.05; done; echo zwei ü; [ -e "$GO.2" ] || ! touch "$GO.2"'
+    server.workflow("followed", {"nodes": {"a": {"exec": script, "env": {"GO": str(go)}, "retry": 1}}})
+    run = server("POST", "runs", 201, json={"workflow": "followed"}).json()["run"]
+    path = f"runs/{run}/jobs/a/log?follow=true"
+    whole, tail = (server.plain("GET", path + more, stream=True).iter_content(None) for more in ("", "&start=-2"))
+    assert next(whole) == b"one\n" and next(tail) in (b"e\n", b"one\n")  # it may have come before the job began
+    go.touch()
+    assert b"".join(whole).decode() == "zwei ü\none\nzwei ü\n" and b"".join(tail).endswith("zwei ü\n".encode())
+    assert server("GET", f"{path}&attempt=1").text == server("GET", path).text == "one\nzwei ü\n"
+    assert server("GET", f"{path}&start=-3").text == "ü\n"
+    server("GET", f"{path}&attempt=9", 422)
+    server("GET", f"{path}&start={1 << 70}", 422)
+    server("GET", f"runs/{run}/jobs/nobody/log?follow=true", 404)
+    rest = RESTWorkflow(server.base, server.token)
+    assert rest.log(run, "a", follow=True) == capsys.readouterr().out == "one\nzwei ü\n"
+
+
+async def test_a_log_is_followed_no_longer_when_its_reader_goes(
+    jp_fetch, jp_http_port, jp_base_url, jp_auth_header, folder
+):
+    """The request ends with its client, though the job goes on."""
+
+    def requests_now():
+        return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "RequestHandler._execute"]
+
+    made = Workflow(name="w")
+    made.add_job("a", exec="echo begun; sleep 60")
+    run = await asyncio.to_thread(made.run)
+    reader, writer = await asyncio.open_connection("localhost", jp_http_port)
+    path = f"{jp_base_url}cc/api/runs/{run.id}/jobs/a/log?follow=true"
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {jp_auth_header['Authorization']}\r\n\r\n".encode()
+    )
+    text = b""
+    while b"begun" not in text:
+        text += await asyncio.wait_for(reader.read(1000), 20)
+    assert requests_now()
+    writer.close()
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if not requests_now():
+            break
+    assert not requests_now()
+    await asyncio.to_thread(lambda: run.cancel().wait(30))
+
+
 # ---- the client ------------------------------------------------------------------------------------------------------
 
 

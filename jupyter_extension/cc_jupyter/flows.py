@@ -45,10 +45,9 @@ def params(root: Path) -> dict[str, dict[str, Any]]:
     """The params, with their values, of each known workflow that can be read, by its name in a request."""
     found, there = dict[str, dict[str, Any]](), [path for _, path in sorted(store.entries().values()) if path.exists()]
     for path in there:
-        alone = [one.stem for one in there].count(path.stem) == 1
+        word = path.stem if [it.stem for it in there].count(path.stem) == 1 else _told(path, root)["path"]
         with suppress(CCError, OSError):
-            value = spec.parse(files.read_file(path), path.name, path.stem, files.place(path.parent))
-            found |= {word: value.params for word in [path.stem if alone else _told(path, root)["path"]] if word}
+            found |= {word: Workflow(filename=path).model().params} if word else {}
     return found
 
 

@@ -48,7 +48,7 @@ class Handler(APIHandler):
         except (CCError, Refusal, UnicodeDecodeError, ValidationError) as error:
             status, told = explained(error, route, names)
             self.set_status(status)
-            self.finish(told)
+            self.finish(None if self._headers_written else told)  # a stream only ends
 
     def _done(self, route: Route, names: Sequence[str]) -> Reply | Coroutine[Any, Any, Any]:
         """What the route's function gives: an answer as bytes, or, where it only waits, what is to be awaited."""

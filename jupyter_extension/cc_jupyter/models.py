@@ -1,6 +1,5 @@
 """What comes in as JSON, and is checked by these models; OpenAPI is made from them."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +8,7 @@ RunState = Literal["running", "paused", "cancelling", "done", "failed", "cancell
 Wait = Annotated[float, Field(ge=0, le=60, description="How many seconds the answer may wait for the run.")]
 Count = Annotated[int, Field(ge=0)]
 Past = Annotated[int, Field(ge=0)] | None  # an event; none: now
+Byte = Annotated[int, Field(ge=-(1 << 62), lt=1 << 62)]  # of a file; negative: from its end
 Bytes = Annotated[int, Field(ge=0, le=1 << 24)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Text = dict[Literal["workflow"], dict[str, Any]]  # a workflow as in its file
@@ -16,15 +16,6 @@ File = dict[Literal["path", "template"], str]  # one that is there, below the se
 Sequence = dict[Literal["dependency"], str | list[str]]  # such as `a, b, c`
 Chosen = dict[Literal["jobs"], list[str]] | None  # none: all
 Nothing = Annotated[dict[str, Any], Field(max_length=0)] | None
-
-
-@dataclass(frozen=True)
-class Left:
-    """A file that a job has left; its `path` is that below the server's root, null if it lies elsewhere."""
-
-    name: str
-    bytes: int
-    path: str | None
 
 
 class In(BaseModel):

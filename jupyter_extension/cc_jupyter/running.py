@@ -1,14 +1,16 @@
 """What the routes below `runs` do: each is a few lines over `Run`. What waits for a run is async, without a thread."""
 
+import asyncio
 import fcntl
 import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
 from pathlib import Path
 from threading import get_ident
@@ -17,7 +19,7 @@ from typing import Any, Literal
 from cc_jupyter import archive
 from cc_jupyter.flows import attachment, path_of
 from cc_jupyter.following import READER, Follower, in_thread, stream
-from cc_jupyter.models import Bytes, Chosen, Count, Left, Limit, NewJob, Nothing, Past, RunState, Start, Wait
+from cc_jupyter.models import Byte, Bytes, Chosen, Count, Limit, NewJob, Nothing, Past, RunState, Start, Wait
 from cc_jupyter.route import Ask, Refusal, Reply
 from cc_notebook import hosts, keeping, launching, runs, state, store
 from cc_notebook.errors import NotFoundError, UnavailableError
@@ -27,6 +29,8 @@ from cc_notebook.runs import Run
 from cc_notebook.views import picture, results, table
 from cc_notebook.workflow import Workflow
 
+UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # what a stream says to proxies
+PERIOD, MIB = 0.2, 1 << 20  # seconds between two looks at a log; bytes of it at once
 # What was read of a run is not read again. Each thread has its own, for two must not feed one.
 _kept = lru_cache(512)(lambda folder, thread: Run(folder))
 
@@ -117,11 +121,18 @@ def steer_job(run: str, job: str, verb: Literal["cancel", "retry"], body: Nothin
     return getattr(run_of(run), verb)(job).status(job)
 
 
-async def log(run: str, job: str, attempt: int = 0, start: int = 0, limit: Bytes = 1 << 20) -> Reply:
-    """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end, a tail)."""
+async def log(run: str, job: str, attempt: int = 0, start: Byte = 0, limit: Bytes = MIB, follow: bool = False) -> Reply:
+    """Get up to `limit` bytes of a job's log from byte `start` (negative: from the end, a tail).
+
+    With `follow` all that is there from `start` and all that comes, until the job has ended, also by later attempts.
+    """
     read = await in_thread(lambda: run_of(run).log_reader(job, attempt or None), pool=READER)
-    found = await in_thread(read, start, limit)  # it may wait for another machine
-    return Reply(found.decode(errors="replace"), media="text/plain; charset=utf-8")
+    if not follow:
+        found = await in_thread(read, start, limit)  # it may wait for another machine
+        return Reply(found.decode(errors="replace"), media="text/plain; charset=utf-8")
+    end = await in_thread(partial(bisect_left, range(1 << 44), True, key=lambda n: not read(n, 1))) if start < 0 else 0
+    body = _followed(run, job, attempt, max(0, end + start))
+    return Reply(body, media="text/plain; charset=utf-8", headers=UNBUFFERED)
 
 
 def outputs(run: str, job: str) -> Any:
@@ -178,8 +189,14 @@ def files(ask: Ask, run: str, job: str) -> Any:
     `path` is that below the server's root, by which Jupyter opens or downloads it; null if it lies elsewhere.
     """
     found = run_of(run)
-    found.status(job)
-    return {"files": _left(ask, found, job)}
+    found.outputs(job)  # it is there
+    beside, own = hosts.results(found.spec), found.refresh().flow.jobs[job]
+    paths = [Path(beside, f"{shown_name(job)}.{kind}") for kind in ("log", "ipynb")]
+    for top in (beside, found.spec.folder):
+        paths += [Path(top, name) for pattern in own.files.out for name in launching.glob(top)("", pattern)]
+    below = {path: str(path.relative_to(ask.root)) if path.is_relative_to(ask.root) else None for path in paths}
+    told = [{"name": path.name, "bytes": path.stat().st_size, "path": below[path]} for path in below if path.is_file()]
+    return {"files": told}
 
 
 def report(run: str) -> Reply:
@@ -211,8 +228,7 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
             return Reply({"events": new, "seq": new[-1]["seq"] if new else after, "ended": follower.ended})
         if follower.ended and not follower.past(seen):
             return Reply(status=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Reply(stream(found, seen), media="text/event-stream", headers=headers)
+    return Reply(stream(found, seen), media="text/event-stream", headers=UNBUFFERED)
 
 
 def machines() -> Any:
@@ -224,19 +240,34 @@ def machines() -> Any:
     return {"hosts": [{"host": it[0], "run": it[1], **known.get(it, none)} for it in sorted(used)]}
 
 
+async def _followed(run: str, job: str, attempt: int, at: int) -> AsyncIterator[bytes]:
+    """A log from a byte on, until its job has ended; of a host that cannot be reached, when it can."""
+    clock, number = asyncio.get_running_loop().time, attempt
+    while True:
+        ended, newest, read = await in_thread(_log_now, run, job, number, pool=READER)
+        number, begun = number or newest, clock()
+        with suppress(UnavailableError):
+            while data := await in_thread(read, at, MIB):
+                at += len(data)
+                yield data
+                begun = clock()
+            if ended if number == newest else attempt:
+                return
+            number, at = (number, at) if number == newest else (number + 1, 0)
+        await asyncio.sleep(min(30, max(PERIOD, 10 * (clock() - begun))))  # longer where a look takes long
+
+
+def _log_now(run: str, job: str, attempt: int) -> tuple[bool, int, Callable[[int, int], bytes]]:
+    """Whether a job has ended, its newest attempt, and what reads the log of one."""
+    found, view = run_of(run), run_of(run).refresh()
+    ended = bool(view.ended) or view.jobs[job].state in state.FINAL
+    return ended, view.jobs[job].attempt, found.log_reader(job, attempt or None)
+
+
 def _told(ask: Ask, run: Run) -> dict[str, Any]:
     """What is answered to a start: the run, and what its jobs have left so far."""
-    left = {job: _left(ask, run, job) for job in run.refresh().jobs}
+    left = {job: files(ask, run.id, job)["files"] for job in run.refresh().jobs}
     return run.summary() | {"outputs": run.outputs(), "files": {job: them for job, them in left.items() if them}}
-
-
-def _left(ask: Ask, run: Run, job: str) -> list[Left]:
-    beside, own = hosts.results(run.spec), run.refresh().flow.jobs[job]
-    paths = [Path(beside, f"{shown_name(job)}.{kind}") for kind in ("log", "ipynb")]
-    for top in (beside, run.spec.folder):
-        paths += [Path(top, name) for pattern in own.files.out for name in launching.glob(top)("", pattern)]
-    below = {path: str(path.relative_to(ask.root)) if path.is_relative_to(ask.root) else None for path in paths}
-    return [Left(path.name, path.stat().st_size, below[path]) for path in below if path.is_file()]
 
 
 def _begin(ask: Ask, body: Start) -> tuple[Run, bool]:

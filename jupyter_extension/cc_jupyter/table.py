@@ -1,7 +1,6 @@
 """The table of the service: every route. The server's handlers and OpenAPI are both made from it."""
 
 import inspect
-from collections.abc import Mapping
 from http.client import responses
 from itertools import groupby
 from typing import Any, Literal
@@ -30,8 +29,8 @@ ERROR = {"code": str, "message": str, "hint": str}
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
 SUMMARY |= {"progress": float, "counts": dict[str, int], "hosts": dict[str, dict[str, str]]}
-STARTED = SUMMARY | {"outputs": dict[str, Any_], "files": dict[str, list[models.Left]]}
-PLANNED = {"jobs": list[str]}
+FILES = list[dict[str, str | int | None]]
+STARTED = SUMMARY | {"outputs": dict[str, Any_], "files": dict[str, FILES]}
 
 
 def version() -> Any:
@@ -71,7 +70,7 @@ ROUTES = (
     Route("PUT", f"{FLOW}/jobs/{{job}}", flows.put_job, (Any_,)),
     Route("DELETE", f"{FLOW}/jobs/{{job}}", flows.delete_job, status=204),
     Route("GET", "runs", running.known, ({"runs": [SUMMARY], "total": int},)),
-    Route("POST", "runs", running.start, ((STARTED, PLANNED),), 201, also=(200, 202), runs=True),
+    Route("POST", "runs", running.start, ((STARTED, {"jobs": list[str]}),), 201, also=(200, 202), runs=True),
     Route("POST", "workflow/run/{name}", running.start_named, (STARTED,), 201, also=(200, 202), runs=True),
     Route("GET", RUN, running.get, (SUMMARY | {"jobs": dict[str, JobStatus]},)),
     Route("DELETE", RUN, running.remove, status=204, wrong=409),
@@ -88,7 +87,7 @@ ROUTES = (
     Route("GET", f"{JOB}/outputs", running.outputs, (Any_,)),
     Route("GET", f"{JOB}/explanation", running.explanation, ({"explanation": str},)),
     Route("GET", f"{JOB}/notebook", running.notebook, (IPYNB,)),
-    Route("GET", f"{JOB}/files", running.files, ({"files": list[models.Left]},)),
+    Route("GET", f"{JOB}/files", running.files, ({"files": FILES},)),
 )
 
 
@@ -99,28 +98,26 @@ def handlers() -> list[tuple[str, Any]]:
     return [*found, (f"/{API}(?:/.*)?", handler(()))]
 
 
-def document(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def document(known: dict[str, Any_]) -> dict[str, Any]:
     """OpenAPI 3.1 from the table, the models and the workflows' params: nothing in it is written a second time."""
     schemas: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
     taken = paths["/runs"]["post"]["requestBody"]["content"][JSON]
-    typed = {job_folder(word): _start_of(word, params, taken["schema"]) for word, params in known.items()}
-    schemas |= typed
+    schemas |= (typed := {job_folder(word): _start_of(word, own, taken["schema"]) for word, own in known.items()})
     taken["schema"] = {"anyOf": [*({"$ref": _REF.format(model=name)} for name in typed), taken["schema"]]}
-    login = {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
     head = {"openapi": "3.1.0", "info": {"title": "cc-notebook", "version": __version__}, "servers": [{"url": "."}]}
-    parts = {"schemas": schemas, "securitySchemes": login}
-    return head | {"security": [{"token": []}], "paths": paths, "components": parts}
+    login = {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
+    parts = {"components": {"schemas": schemas, "securitySchemes": login}}
+    return head | {"security": [{"token": []}], "paths": paths} | parts
 
 
-def _start_of(word: str, params: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+def _start_of(word: str, own: Any_, start: Any_) -> Any_:
     """The schema of what starts one workflow: each param has the type of its value, which is the default."""
-    kinds = {key: {} if value is None else TypeAdapter(type(value)).json_schema() for key, value in params.items()}
-    fields = {key: kinds[key] | {"default": value} for key, value in params.items()}
-    own = {"type": "object", "properties": fields, "additionalProperties": False}
-    return {**start, "title": word, "properties": start["properties"] | {"workflow": {"const": word}, "params": own}}
+    own = {key: TypeAdapter(Any if it is None else type(it)).json_schema() | {"default": it} for key, it in own.items()}
+    own = {"workflow": {"const": word}, "params": {"type": "object", "properties": own, "additionalProperties": False}}
+    return {**start, "title": word, "properties": start["properties"] | own}
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
