@@ -2,12 +2,13 @@
 
 import os
 import signal
-from contextlib import suppress
+import subprocess
+from contextlib import closing, suppress
 
 import psutil
 import pytest
 from conftest import until, write
-from sshd import sshd
+from sshd import Link, sshd
 
 from cc_notebook import Workflow
 from cc_notebook.errors import CCError
@@ -72,6 +73,22 @@ def test_a_cloud_machine_lives_as_long_as_its_jobs(cloud, tmp_path, text, end):
     assert events == [("opening", ""), ("opened", "127.0.0.1"), ("closed", "")]
     run.retry("first").wait()
     assert log(tmp_path) == ["up", "down 127.0.0.1"] * 2
+
+
+def test_a_vpn_is_up_as_long_as_its_jobs_run(folder, tmp_path):
+    """Only `before` opens the way, `after` closes it, and a retry opens it again: the link of a network namespace."""
+    with closing(Link()) as link, sshd(tmp_path / "sshd", link=link) as config:
+        text = f"#!/bin/sh\necho $1 >> {tmp_path}/cloud.log\nexec ip -n {link.name} link set eth0 $1\n"
+        write(folder, "vpn.sh", text).chmod(0o755)
+        show = ["ip", "-n", link.name, "link", "show", "eth0"]
+        link.set("down")
+        vpn = {"before": ["vpn.sh", "up"], "after": ["vpn.sh", "down"]}
+        w = flow({}, first="true", second="true")
+        w._body["hosts"] = {"box": {"ssh_config": str(config), "workdir": str(tmp_path / "remote"), **vpn}}
+        run = w.run()
+        assert run.wait().state == "done"
+        assert log(tmp_path) == ["up", "down"] and "state DOWN" in subprocess.check_output(show, text=True, timeout=10)
+        assert run.retry("second").wait().state == "done" and log(tmp_path) == ["up", "down"] * 2
 
 
 def test_cancelled_and_killed_it_is_stopped_all_the_same(cloud, tmp_path):
