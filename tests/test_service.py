@@ -768,7 +768,7 @@ def test_a_run_is_packed(server):
 
 
 def test_hosts_and_when_they_answered(server, tmp_path):
-    """Each host of an unfinished run has its last answer, in words too."""
+    """Each host of an unfinished or recent run has its last answer, in words too; those of hosts.yaml are listed."""
     with sshd(tmp_path / "sshd") as config:
         far = {"exec": f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done", "kind": "ssh", "host": "box"}
         place = {"ssh_config": str(config), "workdir": str(tmp_path / "remote")}
@@ -780,6 +780,15 @@ def test_hosts_and_when_they_answered(server, tmp_path):
         assert re.fullmatch(r"box: seen \d+ s ago", found["told"])
         (tmp_path / "go").touch()
         until(lambda: server("GET", f"runs/{run}").json()["state"] == "done")
+        (known,) = [host for host in server("GET", "hosts").json()["hosts"] if host["run"] == run]
+        assert known["host"] == "ssh:@box" and known["seen"] >= found["seen"] and known["told"].startswith("box: seen ")
+    own = Path(server.home, "hosts.yaml")
+    own.write_text("mine: {}\n")
+    mine = {"host": "ssh:@mine", "run": "", "seen": "", "trouble": "", "told": ""}
+    assert mine in server("GET", "hosts").json()["hosts"]
+    own.write_text("mine: {adress: x}\n")
+    assert "adress" in server("GET", "hosts", 422).text
+    own.unlink()
 
 
 def test_a_run_is_steered(server):
@@ -796,9 +805,8 @@ def test_a_run_is_steered(server):
     )
     server("POST", f"{run}/jobs", 409, json={"name": "late", "before": "a", "exec": "true"})
     assert server("POST", f"{run}/resume", 200, json={}).json()["state"] == "running"
-    assert server("GET", "hosts").json()["hosts"] == [
-        {"host": "local", "run": answer["run"], "seen": "", "trouble": "", "told": ""}
-    ]
+    here = {"host": "local", "run": answer["run"], "seen": "", "trouble": "", "told": ""}
+    assert [host for host in server("GET", "hosts").json()["hosts"] if host["run"] == answer["run"]] == [here]
     server("DELETE", run, 409)
     server("DELETE", "workflows/steered", 409)
     server("POST", f"{run}/cancel", 422, json={"jobs": 1})

@@ -232,12 +232,12 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
 
 
 def machines() -> Any:
-    """List the machines that unfinished runs use: when each last answered, and why it cannot be reached."""
-    found = runs.unfinished(runs.all_runs())
+    """List the machines of unfinished and recent runs, and of hosts.yaml (without a run), with their last answers."""
+    found, recent, none = runs.unfinished(runs.all_runs()), known()["runs"], {"seen": "", "trouble": "", "told": ""}
     used = {(hosts.name_of(job), it.id) for it in found for job in it.refresh().flow.jobs.values() if not job.instant}
-    known = {(host, run.id): told for run in found for host, told in run.summary()["hosts"].items()}
-    none = {"seen": "", "trouble": "", "told": ""}  # this computer; what nobody has asked yet
-    return {"hosts": [{"host": it[0], "run": it[1], **known.get(it, none)} for it in sorted(used)]}
+    used |= {(f"ssh:@{name}", "") for name in hosts.known.user_hosts(store.home())}
+    told = {(host, it["run"]): at for it in [*map(Run.summary, found), *recent] for host, at in it["hosts"].items()}
+    return {"hosts": [{"host": it[0], "run": it[1], **told.get(it, none)} for it in sorted(used | told.keys())]}
 
 
 async def _followed(run: str, job: str, attempt: int, at: int) -> AsyncIterator[bytes]:
