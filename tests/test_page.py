@@ -3,6 +3,8 @@
 import ast
 import io
 import json
+import re
+import subprocess
 import sys
 import zipfile
 
@@ -12,6 +14,7 @@ pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install 
 import requests
 from conftest import until
 from sshd import listens
+from test_house import README
 from test_service import PAGES, Server
 from test_serving import free_port
 
@@ -66,6 +69,37 @@ def badge(page, text):
     page.locator(".badge", has_text=text).wait_for()
 
 
+# The code of each action that is offered, by its name and kind, and the names of all buttons that ask for something.
+CODES = """() => {
+    const seen = (query) => [...document.querySelectorAll(query)].filter(it => it.checkVisibility()), told = {};
+    for (const more of seen("[aria-label='Copy as code']")) {
+        more.click();
+        const box = document.querySelector("dialog[open]"), which = box.querySelector("select");
+        for (const { value, text } of which.options) {
+            which.value = value;
+            which.dispatchEvent(new Event("change"));
+            const texts = (it) => [it.querySelector("figcaption").firstChild.data, it.querySelector("pre").textContent];
+            told[text] = Object.fromEntries([...box.querySelectorAll("figure")].map(texts));
+        }
+        box.close();
+    }
+    const names = seen("[role=group] button, .author button, .chips button");
+    return [told, names.map(it => it.ariaLabel || it.textContent)];
+}"""
+HERE = {"Copy as code", "+ Job", "Edit job", "Reload", "Close", "Notify me"}  # what asks the server for no change
+
+
+def codes(page):
+    """The code of each action that is offered: curl, and Python that can be read or a command that is there."""
+    told, names = page.evaluate(CODES)
+    assert set(names) - HERE - {"Open"} <= set(told)
+    for name, texts in told.items():
+        assert texts["curl"].startswith("curl -X ") and {"Python", "CLI"} & set(texts), name
+        ast.parse(texts.get("Python", ""))
+        assert all(word in README for word in re.findall(r"^jupyter cc \w+", texts.get("CLI", ""))), name
+    return told
+
+
 def upload(page, server, name, nodes, **files):
     """Choose a zip with a workflow and its files on the start page; the page of the workflow follows."""
     data = io.BytesIO()
@@ -114,6 +148,7 @@ def test_what_the_page_asks_for(server):
 def test_the_story_of_the_example(server, page):
     """Example, params, dry run, run; the server is killed and comes back; timeline, results, log, code and replay."""
     assert "token" not in page.url
+    assert {"New from Example", "Upload", "Open"} == set(codes(page))
     press(page, "New from Example")
     page.get_by_role("heading", name="example", level=1).wait_for()
     kinds = [page.get_by_label(name).get_attribute("type") for name in ("rows", "rates (JSON)", "careful")]
@@ -146,6 +181,7 @@ def test_the_story_of_the_example(server, page):
     assert page.locator(".critical").count() >= 4
     press(page, "Results")
     page.get_by_role("button", name="Run this row again").nth(2).wait_for()
+    assert "compute[rate=" in codes(page)["Run this row again"]["CLI"]
     assert page.get_by_role("columnheader").all_inner_texts()[:4] == ["Job", "rate", "loss", "time (s)"]
     with page.expect_download() as csv:
         page.get_by_role("link", name="CSV").click()
@@ -318,7 +354,7 @@ workflow:
 
 
 @BELOW
-def test_jobs_are_written_by_forms(server, page):
+def test_jobs_are_written_by_forms(server, page, tmp_path):
     """Added, edited, connected, renamed, removed, and all undone: by forms that the schema makes; comments survive."""
     data, zipped = io.BytesIO(), {"Content-Type": "application/zip"}
     with zipfile.ZipFile(data, "w") as archive:
@@ -379,6 +415,16 @@ def test_jobs_are_written_by_forms(server, page):
     assert server("GET", "workflows/forms/jobs/get").json()["script"] == "fetch.sh"
     form("work")
     page.get_by_label("exec", exact=True).fill("echo kept")
+    told = codes(page)
+    assert {"Run", "Connect", "Undo", "Save", "Remove job", "Remove the dependency on get"} <= set(told)
+    environment = server.environment | {"TOKEN": server.token}
+    for words in (
+        ["bash", "-c", told["Download YAML"]["curl"]],
+        [sys.executable, "-c", told["Download YAML"]["Python"]],
+    ):
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=60)
+        assert (tmp_path / "forms.yaml").read_text() == written()
+        (tmp_path / "forms.yaml").unlink()
     press(page, "Remove the dependency on get")
     until(lambda: "after" not in server("GET", "workflows/forms/jobs/work").json())
     page.get_by_role("button", name="Remove the dependency").wait_for(state="detached")
@@ -388,6 +434,9 @@ def test_jobs_are_written_by_forms(server, page):
 
     before = written()
     form("work")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("timeout", exact=True).fill("7")
+    told = codes(page)
     saved(lambda text: " work:" not in text, "Remove job")
     saved(lambda text: text == before, "Undo")
     press(page, "Edit YAML")
@@ -397,6 +446,10 @@ def test_jobs_are_written_by_forms(server, page):
     page.get_by_role("button", name="Edit job").click()
     page.get_by_role("button", name="Undo").wait_for(state="hidden")
     assert "other" in page.get_by_label("YAML").input_value() and "other" in written()
+    for kind in ("CLI", "curl"):
+        server.plain("PUT", "workflows/forms", data=before, headers={"Content-Type": "application/yaml"})
+        subprocess.run(["bash", "-c", told["Save"][kind]], env=environment, check=True, capture_output=True, timeout=60)
+        assert server("GET", "workflows/forms/jobs/work").json()["timeout"] == 7
 
 
 def is_start(node):
@@ -433,7 +486,7 @@ def test_what_others_write_is_text(server, page):
     page.locator(".node", has_text="<img").nth(1).wait_for()
     press(page, "Timeline")
     press(page, "Results")
-    page.get_by_role("cell", name="<img src=x").wait_for()
+    page.get_by_role("cell", name="<img src=x").first.wait_for()
     press(page, "Jobs")
     press(page, "a")
     page.get_by_label("Log").get_by_text("<script>").wait_for()

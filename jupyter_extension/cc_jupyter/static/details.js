@@ -15,7 +15,6 @@ export class Details {
     this.files = make("ul", { class: "files" });
     this.which = make("select", { "aria-label": "Attempt", onchange: () => this.tail() });
     this.whole = link("whole log", "", { target: "_blank" });
-    this.site = link("open what it serves ↗", "", { target: "_blank", rel: "noreferrer", hidden: true });
     this.log = make("pre", { tabindex: "0", "aria-label": "Log" });
     this.follow = make("input", { type: "checkbox", checked: true });
     this.element = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
@@ -31,7 +30,7 @@ export class Details {
     this.element.hidden = !name;
     if (!name) return this.before?.focus();
     this.log.textContent = this.proof.textContent = "";
-    this.site.hidden = true;
+    this.site = link("open what it serves ↗", "", { target: "_blank", rel: "noreferrer", hidden: true });
     this.bar = this.actions(name);
     const close = button("×", () => this.show(""), "", { "aria-label": "Close" });
     const follow = make("label", {}, this.follow, " follow");
@@ -80,8 +79,7 @@ export class Details {
     const { parts } = this, all = [get(parts), get([...parts, "explanation"]), get([...parts, "files"])];
     const [{ serves }, { explanation = "" }, { files = [] }] = await Promise.all(all).catch(() => [{}, {}, {}]);
     if (name !== this.name) return;
-    this.site.hidden = !serves; // while it runs
-    this.site.href = new URL(`../${serves}`, document.baseURI);
+    Object.assign(this.site, { hidden: !serves, href: new URL(`../${serves}`, document.baseURI) }); // while it runs
     this.proof.textContent = explanation;
     const place = (file) => (file.name.endsWith(".ipynb") ? at([...parts, "notebook"]) : file.path && below(file.path));
     const told = (file) => (place(file) ? link(file.name, place(file), { target: "_blank" }) : file.name);

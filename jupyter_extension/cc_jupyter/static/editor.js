@@ -1,8 +1,9 @@
 // The text of a workflow: checked while it is written, each error at its line; saved if nobody else has changed it.
 
 import { ask } from "./api.js";
+import { bar, textCode } from "./actions.js";
 import { button, head, make } from "./dom.js";
-import { doing, say } from "./say.js";
+import { say } from "./say.js";
 
 const media = "application/yaml", LINE = 20; // pixels, see style.css
 const QUESTION = "What you changed in the YAML is not applied. Discard it?";
@@ -15,11 +16,12 @@ export class Editor {
       oninput: () => this.changed(), onscroll: () => { this.lines.scrollTop = this.text.scrollTop; } });
     this.lines = make("ol", { "aria-hidden": "true" });
     this.problems = make("ul", { class: "problems", role: "status" });
-    const apply = button("Apply", doing(async () => { await this.apply(); say("saved"); }), "main");
-    const reload = button("Reload", doing(() => this.mayDiscard() && this.open()));
-    const close = button("Close", () => this.mayDiscard() && this.close());
-    const buttons = make("div", { class: "actions" }, apply, reload, close);
-    this.element = make("section", { hidden: true }, head(make("h2", {}, "YAML"), buttons),
+    const apply = async () => { await this.apply(); say("saved"); };
+    const { element } = bar("Actions of the editor", [
+      { name: "Apply", look: "main", does: apply, code: () => textCode(source.own) },
+      { name: "Reload", does: () => this.mayDiscard() && this.open() },
+      { name: "Close", does: () => this.mayDiscard() && this.close() }]);
+    this.element = make("section", { hidden: true }, head(make("h2", {}, "YAML"), element),
       make("div", { class: "text" }, this.lines, this.text), this.problems);
   }
 

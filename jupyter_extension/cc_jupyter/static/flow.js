@@ -1,7 +1,7 @@
 // The page of a workflow: its graph as written, a form for its params, its text to edit, and its runs.
 
 import { get, start, visitRun } from "./api.js";
-import { bar, download, removal, requestCode, startCode, words } from "./actions.js";
+import { bar, download, flowCode, python, removal, startCode, textCode } from "./actions.js";
 import { make, put } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Form } from "./form.js";
@@ -53,11 +53,12 @@ export async function flowPage(name) {
     { name: "Run", look: "main", does: async () => visitRun(await begin()),
       code: () => startCode(name, { params: params() }) },
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
-    { name: "Edit YAML", code: () => requestCode("PUT", own, { type: "application/yaml", file: `${name}.yaml` }),
+    { name: "Edit YAML", code: () => textCode(own),
       does: async () => { if (!editor.unapplied) await editor.open(); editor.jump(1, 1); } },
     download("Download", [...own, "archive"], {}, `${name}.zip`),
     download("Download YAML", own, { format: "yaml" }, `${name}.yaml`),
-    removal(own, question, document.baseURI, { CLI: words("jupyter", "cc", "workflow", "delete", `--name=${name}`) }),
+    removal(own, question, document.baseURI,
+      flowCode("DELETE", own, {}, `delete_workflow(${python(name)})`, "delete", `--name=${name}`)),
   ]);
   form.addEventListener("submit", (event) => { event.preventDefault(); actions.element.firstChild.click(); });
   document.title = name;

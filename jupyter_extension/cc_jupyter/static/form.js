@@ -2,6 +2,7 @@
 // by the model's schema; known here is only which of them come first.
 
 import { get } from "./api.js";
+import { bar, flowCode, jobCode, requestCode, textCode } from "./actions.js";
 import { button, head, make } from "./dom.js";
 import { doing, say } from "./say.js";
 
@@ -49,27 +50,31 @@ function field(name, schema, old, defs, list = []) {
 export class Form {
   constructor(source) {
     const lists = ["Job to edit", "From", "To"].map((label) => make("select", { "aria-label": label }));
-    const [jobs, from, to] = lists, undo = button("Undo", doing(() => source.undo()));
+    const [jobs, from, to] = lists, { own } = source;
     const pair = () => ({ body: { dependency: [from.value, to.value] } });
     const connect = doing(() => source.change("POST", ["dependencies"], pair()));
+    this.bar = bar("Changes", [
+      { name: "Connect", code: () => flowCode("POST", [...own, "dependencies"], pair(), "", `--name=${own.at(-1)}`,
+        "--dependencies", `${from.value},${to.value}`) },
+      { name: "Undo", when: () => source.past.length, does: () => source.undo(), code: () => textCode(own) }]);
     this.element = make("section", { class: "top author", "aria-label": "Jobs" },
       button("+ Job", doing(() => this.open(""))),
       make("span", {}, jobs, " ", button("Edit job", doing(() => this.open(jobs.value)))),
-      make("span", {}, from, " → ", to, " ", button("Connect", connect)), undo);
+      make("span", {}, from, " → ", to, " ", button("Connect", connect)), this.bar.element);
     this.drawer = make("aside", { class: "drawer", "aria-label": "Job", hidden: true, tabindex: "-1",
       onkeydown: ({ key }) => key === "Escape" && this.close() });
-    Object.assign(this, { source, lists, undo });
+    Object.assign(this, { source, lists });
   }
 
   // What the server has now.
   update() {
-    const { workflow, edges, past } = this.source;
+    const { workflow, edges } = this.source;
     const names = [...new Set([...Object.keys(workflow.nodes), ...edges.flat()])];
     this.lists.forEach((list, n) => {
       const kept = list.value || (n === 2 && names.at(-1));
       list.replaceChildren(...names.map((name) => make("option", { selected: name === kept }, name)));
     });
-    this.undo.hidden = !past.length;
+    this.bar.update();
   }
 
   close() { this.drawer.hidden = true; this.before?.focus(); }
@@ -86,6 +91,7 @@ export class Form {
     const one = (key) => [key, field(key, all[key], now()[key], defs, lists[key])];
     const fields = new Map(Object.keys(all).map(one)), first = new Set([...FIRST, ...Object.keys(now())]);
     const title = make("input", { id: "job", value: name, required: true });
+    const parents = source.edges.filter(([, child]) => child === name).map(([parent]) => parent);
     let { tag } = source;
 
     const cut = (parent) => doing(async ({ currentTarget }) => {
@@ -95,24 +101,30 @@ export class Form {
       fields.set(...one("after")); // where it may have stood
       element.replaceWith(fields.get("after").element);
     });
-    const done = (method, parts, told, body = () => undefined) => doing(async () => {
+    const done = (method, parts, told, body = () => undefined) => async () => {
       await source.change(method, parts, { body: body() }, tag);
       this.close();
       say(told);
-    });
+    };
     const typed = () => [...fields].map(([key, it]) => [key, it.read()]);
     const filled = () => ({ ...Object.fromEntries(typed()), name: title.value.trim() });
-    const save = done(written ? "PUT" : "POST", written ? ["jobs", name] : ["jobs"], "saved", filled);
-    const remove = written && button("Remove job", done("DELETE", ["jobs", name], `removed: ${name}`), "danger");
-    const parents = source.edges.filter(([, child]) => child === name).map(([parent]) => make("li", {}, `${parent} `,
+    const own = ["jobs", name], put = written ? ["PUT", own] : ["POST", ["jobs"]], cutting = ["DELETE", own];
+    const save = doing(done(...put, "saved", filled));
+    const buttons = bar("Actions of the job", [
+      { name: "Save", code: () => jobCode(source.own, ...put, filled()) },
+      { name: "Remove job", look: "danger", when: () => written, does: done(...cutting, `removed: ${name}`),
+        code: () => jobCode(source.own, ...cutting) },
+      ...parents.map((parent) => ({ name: `Remove the dependency on ${parent}`,
+        code: () => requestCode("DELETE", [...source.own, "dependencies", parent, name]) })),
+    ], make("button", { class: "main" }, "Save")).element;
+    const chips = parents.map((parent) => make("li", {}, `${parent} `,
       button("×", cut(parent), "quiet", { "aria-label": `Remove the dependency on ${parent}` })));
     const part = (keys) => keys.flatMap((key) => fields.get(key)?.element || []);
     const form = make("form", { class: "job", onsubmit: (event) => { event.preventDefault(); save(event); } },
       make("div", { class: "field" }, make("label", { for: "job" }, "name"), title),
-      parents.length > 0 && make("div", { class: "field" }, "starts after", make("ul", { class: "chips" }, ...parents)),
+      chips.length > 0 && make("div", { class: "field" }, "starts after", make("ul", { class: "chips" }, ...chips)),
       ...part([...first]), make("details", {}, make("summary", {}, "More"),
-        ...part([...fields.keys()].filter((key) => !first.has(key)))),
-      make("div", { class: "actions" }, make("button", { class: "main" }, "Save"), remove));
+        ...part([...fields.keys()].filter((key) => !first.has(key)))), buttons);
     if (this.drawer.hidden) this.before = document.activeElement;
     const close = button("×", () => this.close(), "", { "aria-label": "Close" });
     this.drawer.replaceChildren(head(make("h2", {}, name || "New job"), close), form);

@@ -1,7 +1,8 @@
 // The start: what workflows there are, how the newest runs go, and three ways to a new one. Nothing runs by itself.
 
 import { ask, get, page, visit } from "./api.js";
-import { button, far, link, make, mark, moment, put } from "./dom.js";
+import { bar, cc, flowCode, requestCode } from "./actions.js";
+import { far, link, make, mark, moment, put } from "./dom.js";
 import { doing, repeat } from "./say.js";
 import { over } from "./store.js";
 import { Table } from "./table.js";
@@ -29,7 +30,8 @@ export async function homePage() {
     const own = n > 1 ? `${name}-${n}` : name;
     return known.some((flow) => flow.name === own) ? free(name, n + 1) : own;
   };
-  const example = doing(() => add({ body: { template: "example" }, query: { name: free("example") } }));
+  const own = ["workflows"], example = () => ({ body: { template: "example" }, query: { name: free("example") } });
+  const anew = () => ({ CLI: cc("new", "--template=example", free("example")) });
   const upload = doing((file) => {
     const [, stem, ending] = file.name.match(/^(.*)\.(ya?ml|zip|tar|tgz|gz)$/i) || [], yaml = /^ya?ml$/i.test(ending);
     if (!ending) throw new Error(`${file.name}: give a .yaml, .zip, .tar or .tar.gz file`);
@@ -37,11 +39,19 @@ export async function homePage() {
   });
   const file = make("input", { type: "file", class: "hidden", id: "file", onchange: () => upload(file.files[0]) });
   const path = make("input", { placeholder: "folder/workflow.yaml", "aria-label": "Path below the server's folder" });
-  const open = way("form", "Open", "a workflow file below the server's folder", path, " ", make("button", {}, "Open"));
+  const zip = { type: "application/zip", file: "workflow.zip" }, below = () => path.value || path.placeholder;
+  const uploadCode = () => flowCode("POST", own, zip, `upload_workflow("${zip.file}")`, "service", "add", zip.file);
+  const openCode = () => flowCode("POST", own, { body: { path: below() } }, "", "add", `--filename=${below()}`);
+  const begins = (action, ...before) => bar(action.name, [action], ...before).element;
+  const open = way("form", "Open", "a workflow file below the server's folder",
+    begins({ name: "Open", code: openCode }, path, make("button", {}, "Open")));
   open.addEventListener("submit", (event) => { event.preventDefault(); doing(add)({ body: { path: path.value } }); });
   const begin = make("section", { class: "begin" },
-    way("div", "Begin", "ready to run: a few jobs with a loop", button("New from Example", example, "main")),
-    way("div", "Upload", UPLOAD, file, make("label", { for: "file", class: "button" }, "Choose a file")), open);
+    way("div", "Begin", "ready to run: a few jobs with a loop", 
+      begins({ name: "New from Example", look: "main", does: () => add(example()),
+        code: () => requestCode("POST", own, example(), anew()) })),
+    way("div", "Upload", UPLOAD, begins({ name: "Upload", code: uploadCode },
+      file, make("label", { for: "file", class: "button" }, "Choose a file"))), open);
   const dragged = (event) => {
     event.preventDefault();
     begin.classList.toggle("over", event.type === "dragover");

@@ -9,8 +9,8 @@ const address = new URL(location.href), base = new URL(document.baseURI).pathnam
 address.searchParams.delete("token"); // a login by URL has done its work, and is not to be seen or copied
 history.replaceState(null, "", address);
 const [kind, name, view] = address.pathname.slice(base.length).split("/").map(decodeURIComponent);
-document.body.className = view || "";
-if (address.searchParams.has("beside")) document.body.classList.add("beside"); // a graph that has its own buttons
+// `beside`: below a graph that has its own buttons
+document.body.className = [view, address.searchParams.has("beside") && "beside"].filter(Boolean).join(" ");
 const shown = { runs: runPage, workflows: flowPage }[kind] || homePage;
 shown(name, view).catch((trouble) => {
   put(make("p", { class: "wrong", role: "alert" }, trouble.message, make("small", {}, trouble.hint || "")));

@@ -1,8 +1,8 @@
 // A loop's members as a table: their values, outputs, time and state; each row can run again.
 
 import { at, get } from "./api.js";
+import { bar, steerCode } from "./actions.js";
 import { button, head, link, make, mark, shown } from "./dom.js";
-import { doing } from "./say.js";
 import { Table } from "./table.js";
 
 const LEFT = ["job", "state", "file"]; // what has a column of its own, or none
@@ -31,15 +31,15 @@ export class Results {
   }
 
   renew(rows, keys, loops, name, csv) {
-    const again = (job) => doing(() => this.store.ask("jobs", job, "retry"));
+    const again = ({ job }) => bar(`Actions of ${job}`, [{ name: "Run this row again", look: "quiet",
+      does: () => this.store.ask("jobs", job, "retry"), code: () => steerCode(this.store.id, "retry", job) }]).element;
     const named = ({ job }) => button(job, () => this.pick(job), "quiet plain");
     const first = { title: "Job", key: "job", kind: "name", show: named };
     const state = { title: "State", key: "state", show: (row) => mark(row.state) };
     const kind = (key) => (rows.some((row) => typeof row[key] === "number") ? "number" : "");
     const title = (key) => (key === "time" ? "time (s)" : key);
     const values = keys.map((key) => ({ title: title(key), value: (row) => told(row[key]), kind: kind(key) }));
-    const redo = { show: (row) => button("Run this row again", again(row.job), "quiet") };
-    this.table = new Table("Results", "job", [first, ...values, state, redo]);
+    this.table = new Table("Results", "job", [first, ...values, state, { show: again }]);
     this.which.replaceChildren(...loops.map((loop) => make("option", { selected: loop === name }, loop)));
     this.element.replaceChildren(head(this.which, link("CSV", csv, { download: "" })), this.table.element);
   }

@@ -1,7 +1,7 @@
 // The page of a run: its graph, jobs, timeline and results as they change, what can be done with it, and its past.
 
 import { page, start, visitRun } from "./api.js";
-import { bar, download, removal, runCode, startCode, steerCode, words } from "./actions.js";
+import { bar, cc, download, removal, requestCode, runCode, startCode, steerCode } from "./actions.js";
 import { Details } from "./details.js";
 import { button, clock, far, link, make, mark, put, shares, SYMBOLS } from "./dom.js";
 import { Graph } from "./graph.js";
@@ -52,7 +52,7 @@ export async function runPage(id, view) {
   const again = () => ({ params: store.params, new: true }), allowed = () => globalThis.Notification?.permission;
   const failed = () => [...store.jobs.values()].some(({ state: how }) => ["failed", "cancelled"].includes(how));
   const gone = removal(own, `Remove run ${run} with its logs?`, page("workflows", workflow),
-    { CLI: words("jupyter", "cc", "clean", run) });
+    requestCode("DELETE", own, {}, { CLI: cc("clean", run) }));
   const actions = bar("Actions of the run", [
     { name: "Run again", look: "main", when: () => over(store.state), code: () => startCode(workflow, again()),
       does: async () => visitRun(await start({ workflow, ...again() })) },

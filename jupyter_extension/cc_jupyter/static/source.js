@@ -33,7 +33,5 @@ export class Source {
     await this.load(now);
     return now;
   }
-  undo() {
-    return this.change("PUT", [], { data: this.past.at(-1), media: "application/yaml" }, this.tag, true);
-  }
+  undo() { return this.change("PUT", [], { data: this.past.at(-1), media: "application/yaml" }, this.tag, true); }
 }

@@ -124,10 +124,7 @@ export class RunStore {
   }
 
   // Show the run as it was after `count` events; null: as it is.
-  replay(count) {
-    this.at = count;
-    this.draw();
-  }
+  replay(count) { this.at = count; this.draw(); }
 
   // What to show: the run as it is, or as it was. Groups have the progress of their members.
   get shown() {
