@@ -1,5 +1,6 @@
 """`%cc` is the command line in a cell; `%%cc job NAME` makes the cell a job of the notebook's workflow."""
 
+import ast
 import json
 import os
 import shlex
@@ -71,6 +72,9 @@ def _job(given: Any, name: str, after: Sequence[str], names: str, bash: bool, ar
         if checked.returncode:
             raise InputError(f"{script}: {checked.stderr.strip()}")
     else:
+        futures = [node for node in ast.parse(cell, script).body if getattr(node, "module", "") == "__future__"]
+        lines, at = cell.split("\n"), futures[-1].end_lineno if futures else 0  # these must stand before all else
+        head, cell = "", "\n".join([*lines[:at], head + "\n".join(lines[at:])])
         compile(cell, script, "exec", dont_inherit=True)
     functions.put(Path(script), MARK, ("#!/usr/bin/env bash\n" if bash else "") + MARK + head + cell)
     flow = of_notebook(variables)

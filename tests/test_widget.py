@@ -396,6 +396,15 @@ def test_cells_become_jobs(kernel, folder, monkeypatch):
     assert json.loads((folder / "fetched.txt").read_text()) == [1, {"a": "it's {x}"}]
 
 
+def test_a_cell_may_begin_with_the_future(kernel, folder):
+    """The values of variables come after `from __future__`, which Python wants before all else."""
+    kernel("size = 3\n%load_ext cc_notebook")
+    code = '"""What it does."""\nfrom __future__ import (\n    annotations,\n)\n'
+    kernel(f"%%cc job a --with size\n{code}from cc_notebook import progress\nprogress(9, size=size, told=__doc__)")
+    kernel(f"%%cc job b --with size\n{code}")
+    assert Workflow("notebook.yaml")()["a"] == {"size": 3, "told": "What it does."}
+
+
 WRONG = {
     "train\nfor x in": "invalid syntax",
     "train --bash\nif true": "unexpected end of file",
