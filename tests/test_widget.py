@@ -539,6 +539,16 @@ def test_wide_ranks_are_folded(folder):
     assert len(set(rows)) == 201 and max(place[2] for place in found.values()) < 110
 
 
+def test_a_style_is_the_border(kernel, folder):
+    """Graphviz's dashed, dotted and bold are how a box's border looks."""
+    kernel("w = Workflow(name='w')")
+    for name, style in (("a", "'filled,dashed'"), ("b", "'dotted, bold'"), ("c", None)):
+        kernel(f"w.add_job('{name}', exec='true', style={style}, shape='Mcircle'); None")
+    kernel("w")
+    told = kernel.text("print([(n.data['line'], n.data['border']) for n in view.of(w).graph.nodes.values()])")
+    assert told == "[('dashed', 1.2), ('dotted', 3), ('solid', 1.2)]"
+
+
 def test_shapes_have_a_nearest_one(folder):
     """Each shape of the table is used once; markers are diamonds and unknown shapes rectangles."""
     words = [word for words in SHAPES.values() for word in words.split()]

@@ -18,17 +18,17 @@ from cc_notebook.widget import drawing
 
 # Graphviz's shapes by the name of cytoscape's that is nearest; what is not here is a rectangle with round corners
 SHAPES = {
-    "rectangle": "rect rectangle square plain plaintext none note folder tab component record",
-    "ellipse": "ellipse oval circle doublecircle point egg",
+    "rectangle": "rect rectangle square plain plaintext none note folder tab component record underline",
+    "ellipse": "ellipse oval circle doublecircle point egg Mcircle",
     "diamond": "diamond Mdiamond",
-    "rhomboid": "parallelogram",
+    "rhomboid": "parallelogram polygon",
     "triangle": "triangle",
-    "pentagon": "pentagon house",
+    "pentagon": "pentagon house trapezium",
     "hexagon": "hexagon",
     "heptagon": "septagon",
     "octagon": "octagon doubleoctagon tripleoctagon",
     "star": "star",
-    "vee": "invtriangle invhouse",
+    "vee": "invtriangle invhouse invtrapezium",
     "barrel": "cylinder",
     "tag": "cds rarrow",
     "cut-rectangle": "box3d Msquare",
@@ -36,8 +36,9 @@ SHAPES = {
 _NEAREST = {word: shape for shape, words in SHAPES.items() for word in words.split()}
 # How it looks in the light; panel.js knows the colours of a dark page.
 _NODE = {"label": "data(label)", "shape": "data(shape)", "width": "data(w)", "height": "data(h)", "text-wrap": "wrap"}
-_NODE |= {"background-color": "data(fill)", "border-color": "#8793A0", "border-width": "1.2", "color": "#1B232B"}
-_NODE |= {"font-size": "13", "font-family": "Helvetica, Arial, sans-serif", "text-valign": "center"}
+_NODE |= {"background-color": "data(fill)", "border-color": "#8793A0", "color": "#1B232B", "text-valign": "center"}
+_NODE |= {"border-width": "data(border)", "border-style": "data(line)"}
+_NODE |= {"font-size": "13", "font-family": "Helvetica, Arial, sans-serif"}
 _EDGE = {"width": "1.4", "line-color": "#8793A0", "target-arrow-color": "#8793A0", "target-arrow-shape": "triangle"}
 _EDGE |= {"curve-style": "bezier", "arrow-scale": "0.9"}
 STYLE = [{"selector": "node", "style": _NODE}, {"selector": "edge", "style": _EDGE}]
@@ -54,7 +55,8 @@ class Graph:
     def show(self, flow: Workflow, run: RunState) -> None:
         """Draw the graph, or change the boxes in which something is new: one message for each."""
         told = {name: _data(name, face, run) for name, face in picture.faces(flow, run).items()}
-        if self._plan != (plan := [flow.edges, *((name, shape(job), job.label) for name, job in flow.jobs.items())]):
+        looks = [(name, job.shape, job.style, job.label) for name, job in flow.jobs.items()]
+        if self._plan != (plan := [flow.edges, *looks]):
             self._draw(flow, drawing.places(flow, run), told)
             self._plan = plan
         for name, node in self.nodes.items():
@@ -73,7 +75,7 @@ class Graph:
         names = list(flow.jobs)
         for name, job in flow.jobs.items():
             x, y, wide, high = places[name]
-            data = {"id": ids[name], "shape": shape(job), "w": wide, "h": high, **told[name]}
+            data = {"id": ids[name], "shape": shape(job), "w": wide, "h": high, **_border(job), **told[name]}
             self.nodes[name] = ipycytoscape.Node(data=data, position={"x": x, "y": y}, grabbable=False)
         self.nodes = {name: self.nodes[name] for name in names}
         edges = [ipycytoscape.Edge(data={"source": ids[a], "target": ids[b]}) for a, b in flow.edges]
@@ -88,6 +90,12 @@ class Graph:
 def shape(job: Job) -> str:
     """The shape of a job's box."""
     return "diamond" if job.shape is None and job.name in MARKERS else _NEAREST.get(job.shape or "", "round-rectangle")
+
+
+def _border(job: Job) -> dict[str, Any]:
+    words = (job.style or "").replace(",", " ").split()
+    line = next((word for word in words if word in ("dashed", "dotted")), "solid")
+    return {"line": line, "border": 3 if "bold" in words else 1.2}
 
 
 def _data(name: str, face: tuple[str, str], run: RunState) -> dict[str, str]:
