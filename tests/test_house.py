@@ -32,10 +32,10 @@ ROOMS = {
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (2096, "workflow job functions notebook warm gateway labels views cli templates keeping editing"),
     "loops and conditions": (556, "growth loops expressions references reuse adding"),
-    "widget and client": (771, "widget magics client serving showing"),
+    "widget and client": (789, "widget magics client serving showing"),
 }
-EXTENSION_BUDGET = 983
-OTHER_BUDGET = 1797  # our own JavaScript, shell and YAML, without blank lines and comments
+EXTENSION_BUDGET = 998
+OTHER_BUDGET = 1831  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
