@@ -15,7 +15,7 @@ api_key = "token TOKEN"
 
 # What JSON Schema allows may yet be no workflow (422), archive (415) or form (400), be too large, or not fit the state.
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", 400, 403, 404, 409, 413, 415, 422]
+expected-statuses = ["2xx", "3xx", 400, 403, 404, 409, 412, 413, 415, 422]
 
 [parameters]
 "path.name" = "known"

@@ -63,7 +63,7 @@ class Server:
             name: str(folder / name) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
         }
         self.environment = os.environ | folders | {"CC_HOME": str(self.home), "JUPYTER_TOKEN": self.token}
-        self.log = folder / "log"
+        self.log, self.document = folder / "log", {"paths": {}}
         self.start()
 
     def start(self):
@@ -99,15 +99,18 @@ class Server:
             return False
 
     def plain(self, method, path, **options):
-        """An answer, whatever it is."""
+        """An answer, whatever it is; of a route it is as OpenAPI says."""
         headers = {"Authorization": f"token {self.token}"} | options.pop("headers", {})
-        return requests.request(method, f"{self.url}/{path}", headers=headers, timeout=60, **options)
+        answer = requests.request(method, f"{self.url}/{path}", headers=headers, timeout=60, **options)
+        if operation(self.document, method, path.partition("?")[0]) and not options.get("stream"):
+            fits(self.document, method, path.partition("?")[0], answer)
+        return answer
 
     def __call__(self, method, path, status=None, **options):
         """An answer that is as OpenAPI says, and has this status."""
         answer = self.plain(method, path, **options)
         assert status is None or answer.status_code == status, (answer.status_code, answer.text[:500])
-        fits(self.document, method, path.partition("?")[0], answer)
+        assert operation(self.document, method, path.partition("?")[0]), f"OpenAPI has no {method} {path}"
         return answer
 
     def workflow(self, name, body, **options):
@@ -133,7 +136,7 @@ def operation(document, method, path):
     for pattern, methods in sorted(document["paths"].items(), key=lambda item: item[0].count("{")):
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(pattern)), f"/{path}") and method.lower() in methods:
             return methods[method.lower()]
-    raise AssertionError(f"OpenAPI has no {method} {path}")
+    return None
 
 
 def fits(document, method, path, answer):
@@ -227,6 +230,23 @@ async def test_openapi_has_the_params_of_each_workflow(jp_fetch, jp_root_dir):
     assert check.is_valid({"workflow": "über", "params": {"n": 4}, "reuse": True})
     assert not check.is_valid({"workflow": "über", "params": {"n": "four"}})
     assert not check.is_valid({"workflow": "über", "params": {"other": 1}})
+
+
+def test_openapi_tells_the_headers_that_are_read(server):
+    """`If-Match` of what changes a workflow, `Idempotency-Key` of starts, `Last-Event-ID` of events; no others."""
+    told = {
+        (method.upper(), path): {one["name"] for one in found["parameters"] if one["in"] == "header"}
+        for path, methods in server.document["paths"].items()
+        for method, found in methods.items()
+    }
+    assert {key for key, names in told.items() if "Idempotency-Key" in names} == {
+        ("POST", "/runs"), ("POST", "/workflow/run/{name}"),
+    }  # fmt: skip
+    assert {key for key, names in told.items() if "Last-Event-ID" in names} == {("GET", "/runs/{run}/events")}
+    changes = {(method, path) for method, path in told if method != "GET" and path.startswith("/workflows/{name}")}
+    assert {key for key, names in told.items() if "If-Match" in names} == {
+        (method, path) for method, path in changes if not path.endswith("validation")
+    }
 
 
 async def test_the_authorizer_is_asked_about_every_route(jp_serverapp, jp_fetch):
@@ -367,6 +387,8 @@ def test_get_changes_nothing(server):
                     answer = server("GET", path.replace("{ending}", ending))
                     assert answer.status_code in (200, 404, 422), (path, answer.text)
                     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                    policy = answer.headers["Content-Security-Policy"]
+                    assert answer.status_code != 200 or policy.endswith("default-src 'none'; sandbox"), path
                     head = server.plain("HEAD", path.replace("{ending}", ending))
                     assert head.status_code == answer.status_code and not head.content
         assert files(server.home, server.root) == before
@@ -438,7 +460,7 @@ def test_what_is_wrong_is_told(server, method, path, options, status, words):
     before = files(server.home)
     answer = server.plain(method, path, **options)
     assert answer.status_code == status, answer.text
-    assert {"code", "message", "hint"} <= answer.json().keys() and words in answer.text
+    assert {"code", "place", "message", "hint"} <= answer.json().keys() and words in answer.text
     assert files(server.home) == before
     if status == 405:
         assert words in answer.headers["Allow"]
@@ -450,6 +472,8 @@ def test_every_problem_of_a_workflow_is_told(server):
     answer = server("POST", "workflows?name=wrong", 422, data=text, headers=YAML)
     problems = answer.json()["problems"]
     assert [(p["file"], p["line"]) for p in problems] == [("wrong.yaml", 3), ("wrong.yaml", 4)]
+    assert answer.json()["place"] == f"wrong.yaml:3:{problems[0]['column']}"
+    assert server("GET", "runs?limit=0", 422).json()["place"] == "limit"
     assert "timeout" in problems[0]["hint"] and str(server.home) not in answer.text
 
 

@@ -93,7 +93,10 @@ def replace(ask: Ask, name: str, body: models.Text | None = None) -> Reply:
 
 
 def delete(ask: Ask, name: str) -> None:
-    """Remove what the program keeps of a workflow, its runs included; YAML and scripts in your folders stay."""
+    """Remove what the program keeps of a workflow, its runs included; YAML and scripts in your folders stay.
+
+    With `If-Match` only the version that has this ETag.
+    """
     path = path_of(name, ask.root)
     with _editing:
         _match(ask, path)
@@ -118,13 +121,16 @@ def job(ask: Ask, name: str, job: str) -> Any:
 
 
 def add_job(ask: Ask, name: str, body: dict[str, Any]) -> Reply:
-    """Add a job to the workflow: its `name` and its attributes, as in the YAML file."""
+    """Add a job to the workflow: its `name` and its attributes, as in the YAML file. `If-Match` names the version."""
     job = str(body.pop("name", ""))
     return dataclasses.replace(_change(ask, name, lambda flow: _put(flow, job, body, True)), at=job)
 
 
 def put_job(ask: Ask, name: str, job: str, body: dict[str, Any]) -> Reply:
-    """Replace a job's attributes, or add the job; another `name` among them renames it."""
+    """Replace a job's attributes, or add the job; another `name` among them renames it.
+
+    With `If-Match` only in the version that has this ETag.
+    """
     new = str(body.get("name", job))
 
     def change(flow: Workflow) -> Any:
@@ -138,7 +144,7 @@ def put_job(ask: Ask, name: str, job: str, body: dict[str, Any]) -> Reply:
 
 
 def delete_job(ask: Ask, name: str, job: str) -> Reply:
-    """Remove a job and its dependencies from the workflow."""
+    """Remove a job and its dependencies from the workflow, with `If-Match` only from the version of this ETag."""
     return _change(ask, name, lambda flow: flow.remove_job(job))
 
 
@@ -148,13 +154,13 @@ def dependencies(ask: Ask, name: str) -> Any:
 
 
 def add_dependency(ask: Ask, name: str, body: models.Sequence) -> Reply:
-    """Add a dependency: each job starts after the one before it."""
+    """Add a dependency: each job starts after the one before it. `If-Match` names the version that is meant."""
     changed = _change(ask, name, lambda flow: flow.add_dependencies(body.get("dependency", "")))
     return dataclasses.replace(changed, body=dependencies(ask, name))
 
 
 def remove_dependency(ask: Ask, name: str, source: str, destination: str) -> Reply:
-    """Remove a dependency, wherever it is written."""
+    """Remove a dependency, wherever it is written, with `If-Match` only from the version of this ETag."""
     return _change(ask, name, lambda flow: flow.remove_dependency(source, destination))
 
 

@@ -93,6 +93,7 @@ class Handler(APIHandler):
         """Send an answer; a stream piece by piece, as fast as the client takes it."""
         self.set_status(reply.status or route.status)
         self._headers.update(reply.headers)
+        self.set_header("Content-Security-Policy", f"{self.content_security_policy}; sandbox")  # no page of ours
         if reply.at:
             self.set_header("Location", f"{self.request.path}/{quote(reply.at, safe='')}")
         streams = isinstance(reply.body, AsyncIterator)
@@ -123,7 +124,7 @@ def handler(routes: Sequence[Route]) -> type[Handler]:
 def explained(error: Exception, route: Route | None, names: Sequence[str]) -> tuple[int, dict[str, Any]]:
     """The status and the body for an error: the only place that says which is which."""
     message, _, hint = str(error).partition("; ")
-    problems: list[dict[str, Any]] = []
+    problems, place = list[dict[str, Any]](), ""
     if isinstance(error, Refusal) or not route:
         status, message, hint = getattr(error, "status", 500), str(error), getattr(error, "hint", "")
     elif isinstance(error, ValidationError):
@@ -135,11 +136,12 @@ def explained(error: Exception, route: Route | None, names: Sequence[str]) -> tu
         problems = [dataclasses.asdict(it) | {"file": re.sub("^/.*/", "", it.file)} for it in error.problems]
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         status, message, hint = 422, problems[0]["message"] + more, problems[0]["hint"]
+        place = "{file}:{line}:{column}".format(**problems[0])
     elif isinstance(error, InputError):
         status = 404 if isinstance(error, NotFoundError) and error.name in names else route.wrong
     else:
         status = {UnavailableError: 503, ResourceError: 507, UnicodeDecodeError: 400}.get(type(error), 500)
-    return status, _told(status, message, hint) | ({"problems": problems} if problems else {})
+    return status, _told(status, message, hint, place) | ({"problems": problems} if problems else {})
 
 
 def _ready(answer: Any) -> Reply:
@@ -151,6 +153,6 @@ def _ready(answer: Any) -> Reply:
     return dataclasses.replace(reply, body=body)
 
 
-def _told(status: int, message: str, hint: str = "") -> dict[str, Any]:
+def _told(status: int, message: str, hint: str = "", place: str = "") -> dict[str, Any]:
     code = responses.get(status, "error").lower().replace(" ", "_").replace("-", "_")
-    return {"code": code, "message": clean(message), "hint": clean(hint)}
+    return {"code": code, "place": clean(place), "message": clean(message), "hint": clean(hint)}

@@ -29,7 +29,7 @@ from cc_notebook.runs import Run
 from cc_notebook.views import picture, results, table
 from cc_notebook.workflow import Workflow
 
-UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # what a stream says to proxies
+STREAM = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # what a stream says to proxies
 PERIOD, MIB = 0.2, 1 << 20  # seconds between two looks at a log; bytes of it at once
 # What was read of a run is not read again. Each thread has its own, for two must not feed one.
 _kept = lru_cache(512)(lambda folder, thread: Run(folder))
@@ -79,7 +79,7 @@ async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
 
 
 async def start_named(ask: Ask, name: str, wait: Wait = 0) -> Reply:
-    """Run a workflow by its name in the path, as the article does by GET."""
+    """Run a workflow by its name in the path, as the article does by GET; once for each `Idempotency-Key`."""
     return await start(ask, Start(workflow=name), wait)
 
 
@@ -131,8 +131,7 @@ async def log(run: str, job: str, attempt: int = 0, start: Byte = 0, limit: Byte
         found = await in_thread(read, start, limit)  # it may wait for another machine
         return Reply(found.decode(errors="replace"), media="text/plain; charset=utf-8")
     end = await in_thread(partial(bisect_left, range(1 << 44), True, key=lambda n: not read(n, 1))) if start < 0 else 0
-    body = _followed(run, job, attempt, max(0, end + start))
-    return Reply(body, media="text/plain; charset=utf-8", headers=UNBUFFERED)
+    return Reply(_followed(run, job, attempt, max(0, end + start)), media="text/plain; charset=utf-8", headers=STREAM)
 
 
 def outputs(run: str, job: str) -> Any:
@@ -155,10 +154,8 @@ def notebook(run: str, job: str) -> Reply:
 
 def rows(ask: Ask, run: str, job: str, format: Literal["json", "csv"] | None = None) -> Any:
     """Get the members of a loop as a table: JSON, or CSV by `Accept` or `?format=csv`."""
-    found = results.rows(run_of(run), job)
-    if ask.wants("text/csv", format):
-        return Reply(results.as_csv(found), media="text/csv", headers=attachment(f"{job}.csv"))
-    return found
+    found, csv = results.rows(run_of(run), job), ask.wants("text/csv", format)
+    return Reply(results.as_csv(found), media="text/csv", headers=attachment(f"{job}.csv")) if csv else found
 
 
 def graph(run: str, ending: Literal["svg", "json"], members: bool = False, open: str = "", seq: Past = None) -> Any:
@@ -228,7 +225,7 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
             return Reply({"events": new, "seq": new[-1]["seq"] if new else after, "ended": follower.ended})
         if follower.ended and not follower.past(seen):
             return Reply(status=204)
-    return Reply(stream(found, seen), media="text/event-stream", headers=UNBUFFERED)
+    return Reply(stream(found, seen), media="text/event-stream", headers=STREAM)
 
 
 def machines() -> Any:

@@ -25,7 +25,8 @@ WRITTEN = KNOWN | {"workflow": Any_}
 GRAPH = {"nodes": list[Any_], "edges": list[list[str]]}
 ORDER = {"dependencies": list[str]}
 TOLD = {"events": list[Event], "seq": int, "ended": bool}
-ERROR = {"code": str, "message": str, "hint": str}
+ERROR = dict.fromkeys(("code", "place", "message", "hint"), str)
+HEADERS = ("If-Match", "Idempotency-Key", "Last-Event-ID")  # a route that reads one says so in its description
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
 SUMMARY |= {"progress": float, "counts": dict[str, int], "hosts": dict[str, dict[str, str]]}
@@ -135,6 +136,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     known = [{"name": name, "schema": schema} for name, schema in own if name != "body"]
     for it in known:
         it |= {"in": "path" if it["name"] in route.names else "query", "required": it["name"] in route.names}
+    known += [{"name": it, "in": "header", "schema": {"type": "string"}} for it in HEADERS if f"`{it}`" in text]
     found |= {"parameters": known, "responses": good | {"default": failed}}
     body = route.known.get("body")
     taken: dict[str, Any] = {JSON: {"schema": _schema(body.annotation, schemas)}} if body else {}
