@@ -35,6 +35,7 @@ class Link:
         for where, device, address in (((), self.name, mine), (("-n", self.name), "eth0", self.address)):
             assert self._ip(*where, "addr", "add", f"{address}/30", "dev", device)
             assert self._ip(*where, "link", "set", device, "up")
+        assert self._ip("-n", self.name, "link", "set", "lo", "up")  # kernels of notebooks talk over it
 
     def _ip(self, *words):
         return not subprocess.run(["ip", *words], capture_output=True, timeout=10, check=False).returncode

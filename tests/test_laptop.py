@@ -7,13 +7,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import until, write
-from sshd import Server, sshd
+from sshd import Link, Server, sshd
 
 from cc_notebook import Workflow
 
@@ -106,6 +106,27 @@ def test_the_laptop_is_closed_and_opened(folder, tmp_path, two_hosts):
     until(lambda: run.refresh().jobs["left"].state == "done")
     servers[1].signal(signal.SIGCONT)
     check(run, tmp_path)
+
+
+def test_the_laptop_is_closed_and_its_network_is_gone(folder, tmp_path):
+    """Killed while both hosts work, the links to both down; opened without network, then with it: all is known."""
+    with ExitStack() as after:
+        links = [after.enter_context(closing(Link(number))) for number in (0, 1)]
+        places = [(tmp_path / name, link) for name, link in zip(("one", "two"), links, strict=True)]
+        one, two = [after.enter_context(sshd(base, link=link)) for base, link in places]
+        run = workflow(folder, tmp_path, one, two).run()
+        until(lambda: all(run.refresh().jobs[name].state == "running" for name in ("left", "right")))
+        kill(run)
+        for link in links:
+            link.set("down")
+        (tmp_path / "go").touch()
+        run.resume()
+        note = until(lambda: (told := run.note()).count(": seen ") == 2 and told, 60)
+        assert "box: seen " in note and "two: seen " in note
+        assert run.refresh().jobs["left"].state == "running"
+        for link in links:
+            link.set("up")
+        check(run, tmp_path)
 
 
 def test_killed_at_any_moment_of_remote_starts(folder, tmp_path, two_hosts, every):
