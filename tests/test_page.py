@@ -69,7 +69,8 @@ def badge(page, text):
     page.locator(".badge", has_text=text).wait_for()
 
 
-# The code of each action that is offered, by its name and kind, and the names of all buttons that ask for something.
+# The code of each action that is offered, by its name and kind; the names of all buttons that ask for something; and
+# every control that has no name.
 CODES = """() => {
     const seen = (query) => [...document.querySelectorAll(query)].filter(it => it.checkVisibility()), told = {};
     for (const more of seen("[aria-label='Copy as code']")) {
@@ -83,15 +84,18 @@ CODES = """() => {
         }
         box.close();
     }
+    const name = (it) => it.ariaLabel || it.labels?.[0]?.textContent || it.textContent;
+    const mute = seen("button, input, select, textarea, a").filter(it => !name(it).trim());
     const names = seen("[role=group] button, .author button, .chips button");
-    return [told, names.map(it => it.ariaLabel || it.textContent)];
+    return [told, names.map(name), mute.map(it => it.outerHTML)];
 }"""
 HERE = {"Copy as code", "+ Job", "Edit job", "Reload", "Close", "Notify me"}  # what asks the server for no change
 
 
 def codes(page):
     """The code of each action that is offered: curl, and Python that can be read or a command that is there."""
-    told, names = page.evaluate(CODES)
+    told, names, mute = page.evaluate(CODES)
+    assert mute == []  # each control tells its name to a screen reader
     assert set(names) - HERE - {"Open"} <= set(told)
     for name, texts in told.items():
         assert texts["curl"].startswith("curl -X ") and {"Python", "CLI"} & set(texts), name
@@ -145,10 +149,20 @@ def test_what_the_page_asks_for(server):
     server("GET", f"runs/{run}/jobs/chek/files", 404)
 
 
+# A browser that grants what it is asked for, and keeps what it is to show.
+NOTIFIED = """window.notes = [];
+window.Notification = class {
+    static permission = "default";
+    static async requestPermission() { return this.permission = "granted"; }
+    constructor(title, { body }) { window.notes.push([title, body]); }
+};"""
+
+
 def test_the_story_of_the_example(server, page):
     """Example, params, dry run, run; the server is killed and comes back; timeline, results, log, code and replay."""
     assert "token" not in page.url
     assert {"New from Example", "Upload", "Open"} == set(codes(page))
+    page.add_init_script(NOTIFIED)
     press(page, "New from Example")
     page.get_by_role("heading", name="example", level=1).wait_for()
     kinds = [page.get_by_label(name).get_attribute("type") for name in ("rows", "rates (JSON)", "careful")]
@@ -157,6 +171,7 @@ def test_the_story_of_the_example(server, page):
     press(page, "Dry run")
     page.get_by_text("6 jobs would run: start, fetch-data,").wait_for()
     press(page, "Run")
+    press(page, "Notify me")
     page.locator(".node.running").first.wait_for()
     assert "progress=0" in page.locator(".node.waiting").all_text_contents()[-2]
     server.kill()
@@ -169,12 +184,15 @@ def test_the_story_of_the_example(server, page):
     page.get_by_text("the server cannot be reached").wait_for(state="detached")
     page.locator(".node.done").nth(5).wait_for()
     page.get_by_text("100% of 8 jobs").wait_for()
-    assert page.title() == "✓ example: done"
+    run = page.url.rpartition("/")[2]
+    assert page.title() == "✓ example: done" and page.evaluate("window.notes") == [["example: done", run]]
+    assert not page.get_by_role("button", name="Notify me").is_visible()
 
     group = page.get_by_role("button", name="compute: done")
     assert group.get_attribute("aria-expanded") == "false"
     group.press("Enter")
     page.get_by_role("button", name="compute[rate=0.01]: done").wait_for()
+    assert page.evaluate("document.activeElement.ariaLabel") == "compute: done"
     assert page.locator("tbody th").all_inner_texts()[2:4] == ["▾\ncompute", "compute[rate=0.1]"]
     press(page, "Timeline")
     page.locator(".ran").nth(7).wait_for()
@@ -194,7 +212,6 @@ def test_the_story_of_the_example(server, page):
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.textContent") == "fetch-data"
 
-    run = page.url.rpartition("/")[2]
     for name, ending, part in (("Download", "zip", "report.html"), ("Report", "html", run)):
         with page.expect_download() as saved:
             press(page, name)
@@ -274,6 +291,12 @@ def test_upload_run_cancel_and_retry(server, page):
     page.get_by_role("button", name="wait: done").wait_for()
     assert page.evaluate("window.odd") == []
     press(page, "Close")
+    head, names = page.get_by_role("columnheader", name="Name"), page.locator("tbody th")
+    for direction, order in (("ascending", ["bad", "later", "wait"]), ("descending", ["wait", "later", "bad"])):
+        head.get_by_role("button").click()
+        assert (head.get_attribute("aria-sort"), names.all_inner_texts()) == (direction, order)
+    page.get_by_role("searchbox").fill("nobody")
+    page.get_by_text("nothing matches").wait_for()
     page.get_by_role("searchbox").fill("fail")
     page.get_by_role("rowheader", name="wait").wait_for(state="detached")
     assert page.locator("tbody th").all_inner_texts() == ["bad"]
@@ -433,6 +456,9 @@ def test_jobs_are_written_by_forms(server, page, tmp_path):
     assert [line.partition("#")[2] for line in STUDY.splitlines() if line.partition("#")[2] not in written()] == []
 
     before = written()
+    form("work")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.ariaLabel") == "work: ready"
     form("work")
     page.get_by_text("More", exact=True).click()
     page.get_by_label("timeout", exact=True).fill("7")

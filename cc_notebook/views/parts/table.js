@@ -16,7 +16,7 @@ export class Table {
     this.heads = columns.map(({ title, kind }, n) => make("th", { scope: "col", class: kind },
       title ? button(title, () => this.sort(n)) : make("span", { class: "hidden" }, "Actions")));
     this.body = make("tbody");
-    this.more = button("", () => { this.limit += STEP; this.draw(); }, "quiet");
+    this.more = button("", () => { this.limit += STEP; this.draw(); }, "quiet", { hidden: true });
     this.none = make("p", { class: "soft" });
     const table = make("table", {}, make("thead", {}, make("tr", {}, ...this.heads)), this.body);
     this.element = region(label, "scroll", table, this.none, this.more);

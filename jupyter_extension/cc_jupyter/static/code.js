@@ -30,12 +30,11 @@ export function requestCode(method, parts, { query, body, type, file, into } = {
 
 // A start as code: `options` are those of POST runs.
 export function startCode(workflow, { params, from, ...flags }) {
-  const options = { params, ...(from && { from }), ...flags };
   const given = Object.entries(params).flatMap((pair) => ["--param", setting(pair)]);
   const set = Object.entries({ params, ...flags }).map(([key, value]) => `${key}=${python(value)}`);
   const called = [python(workflow), ...set, ...(from ? [`**${python({ from })}`] : [])].join(", ");
   const more = [...(from ? ["--from", from] : []), ...Object.keys(flags).map((flag) => `--${flag.replace("_", "-")}`)];
-  return requestCode("POST", ["runs"], { body: { workflow, ...options } }, {
+  return requestCode("POST", ["runs"], { body: { workflow, params, ...(from && { from }), ...flags } }, {
     Python: rest(`run = RESTWorkflow().run_workflow(${called})`),
     CLI: cc("run", workflow, ...given, ...more),
     YAML: "# as a job of another workflow\nworkflow:\n  nodes:\n" +

@@ -54,12 +54,12 @@ export class Graph {
   }
 
   renew(svg, nodes) {
+    const held = [...this.nodes].find(([, node]) => node === document.activeElement)?.[0]; // by who uses the keyboard
     this.nodes = nodes;
     svg.querySelector(":scope > g > polygon")?.remove(); // the ground
     for (const [name, node] of nodes) {
       const pick = (event) => { event.preventDefault(); this.pick(name); };
-      node.setAttribute("tabindex", "0");
-      node.setAttribute("role", "button");
+      Object.assign(node, { tabIndex: 0, role: "button" });
       node.addEventListener("click", pick);
       node.addEventListener("keydown", (event) => { if ("Enter ".includes(event.key)) pick(event); });
       node.querySelectorAll(":not([fill=none], text)").forEach((part) => part.classList.add("face"));
@@ -68,6 +68,7 @@ export class Graph {
     this.element.classList.toggle("wide", svg.viewBox.baseVal.width > 640); // points; too small beside a table
     this.frame.classList.toggle("many", nodes.size > MANY);
     this.frame.replaceChildren(svg);
+    nodes.get(held)?.focus();
   }
 
   // The states by name: they count before the next picture does where that takes its time.

@@ -31,7 +31,6 @@ export async function homePage() {
     return known.some((flow) => flow.name === own) ? free(name, n + 1) : own;
   };
   const own = ["workflows"], example = () => ({ body: { template: "example" }, query: { name: free("example") } });
-  const anew = () => ({ CLI: cc("new", "--template=example", free("example")) });
   const upload = doing((file) => {
     const [, stem, ending] = file.name.match(/^(.*)\.(ya?ml|zip|tar|tgz|gz)$/i) || [], yaml = /^ya?ml$/i.test(ending);
     if (!ending) throw new Error(`${file.name}: give a .yaml, .zip, .tar or .tar.gz file`);
@@ -49,7 +48,7 @@ export async function homePage() {
   const begin = make("section", { class: "begin" },
     way("div", "Begin", "ready to run: a few jobs with a loop", 
       begins({ name: "New from Example", look: "main", does: () => add(example()),
-        code: () => requestCode("POST", own, example(), anew()) })),
+        code: () => requestCode("POST", own, example(), { CLI: cc("new", "--template=example", free("example")) }) })),
     way("div", "Upload", UPLOAD, begins({ name: "Upload", code: uploadCode },
       file, make("label", { for: "file", class: "button" }, "Choose a file"))), open);
   const dragged = (event) => {

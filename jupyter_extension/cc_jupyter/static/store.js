@@ -53,8 +53,10 @@ export class RunStore {
     const run = await get(["runs", this.id]), names = Object.keys(run.jobs).join("\n");
     const graph = names !== this.names && await get(["runs", this.id, "graph.json"]); // younger than the statuses
     if (run.seq < this.seq) return this.later(); // it was on its way while events came
+    const ends = this.state && !over(this.state) && over(run.state); // told here, if before the event of it
     Object.assign(this, { id: run.run, head: run, seq: run.seq, state: run.state, names });
     this.jobs = new Map(Object.entries(run.jobs));
+    if (ends) this.told("end");
     if (graph) {
       const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
       const before = Map.groupBy(graph.edges, ([, child]) => child);
@@ -98,8 +100,7 @@ export class RunStore {
     if (event.seq <= this.last) return;
     this.events.push(event);
     if (event.seq > this.seq) {
-      this.seq = event.seq;
-      this.state = feed(this.jobs, this.state, event);
+      Object.assign(this, { seq: event.seq, state: feed(this.jobs, this.state, event) });
       if (!WHOLE.includes(event.type)) this.later();
       if (event.type === "end") this.told("end");
     }
