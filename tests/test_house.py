@@ -34,7 +34,7 @@ ROOMS = {
     "loops and conditions": (556, "growth loops expressions references reuse adding"),
     "widget and client": (789, "widget magics client serving showing"),
 }
-EXTENSION_BUDGET = 998
+EXTENSION_BUDGET = 999
 OTHER_BUDGET = 1831  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
