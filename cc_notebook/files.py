@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cc_notebook import model, spec, yamltext
 from cc_notebook.errors import InputError, nearest
-from cc_notebook.hosts.folder import never_waiting
 
 
 def place(folder: Path) -> spec.Place:
@@ -22,7 +21,7 @@ def place(folder: Path) -> spec.Place:
 def read_file(path: Path) -> bytes:
     """A workflow file's bytes. Raises InputError if it cannot be read."""
     try:
-        with open(path, "rb", opener=never_waiting) as file:  # of a FIFO nothing is read
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # nothing of a FIFO
             return file.read(yamltext.MAX_BYTES + 1)
     except OSError as error:
         near = [shown(found) for found in sorted((path if os.path.isdir(path) else path.parent).glob("[!.]*.y*ml"))[:5]]

@@ -109,7 +109,7 @@ def piece(log: Path, start: int, limit: int) -> bytes:
     return b""
 
 
-def never_waiting(path: str, flags: int) -> int:
+def _never_waiting(path: str, flags: int) -> int:
     """Open for reading; a FIFO that a job put in the place of a file must not stop the engine."""
     return os.open(path, flags | os.O_NONBLOCK)
 
@@ -117,7 +117,7 @@ def never_waiting(path: str, flags: int) -> int:
 def _text(path: str) -> str:
     """A small file's text, empty where there is none."""
     with suppress(OSError):
-        descriptor = never_waiting(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _never_waiting(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.read(descriptor, CHUNK).decode(errors="replace")
         finally:
@@ -139,7 +139,7 @@ class Log:
         with suppress(OSError):
             if (size := os.stat(self.path).st_size) <= before:
                 return None
-            with open(self.path, "rb", buffering=0, opener=never_waiting) as log:
+            with open(self.path, "rb", buffering=0, opener=_never_waiting) as log:
                 while self._offset < min(size, before + BUDGET):
                     with suppress(OSError):  # a hole of a sparse file holds nothing: jump over it
                         self._offset = os.lseek(log.fileno(), self._offset, os.SEEK_DATA)

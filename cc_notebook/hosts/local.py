@@ -64,8 +64,8 @@ class LocalHost:
                 make(live.folder, launch)
                 if launch.attempt.notebook:
                     self._parent.start()
+                show_log(f"{live.folder}/log", self.results, launch.attempt.job)  # makes CC_RESULTS_DIR for the job
                 self._spawn(live)
-                show_log(f"{live.folder}/log", self.results, launch.attempt.job)
             except OSError as error:
                 what = f"job '{launch.attempt.job}' cannot be started in {live.folder}"
                 raise ResourceError(f"{what}: {error}") from error
