@@ -965,22 +965,29 @@ def test_events_are_streamed_replayed_and_end(server):
     assert server("GET", f"runs/{run}/events?wait=20&after={whole[-1]}").json()["ended"]
 
 
-async def test_a_silent_stream_lives_and_ends_with_its_client(
-    jp_fetch, jp_http_port, jp_base_url, jp_auth_header, monkeypatch, folder
-):
+@pytest.fixture
+def listening(jp_fetch, jp_http_port, jp_base_url, jp_auth_header):
+    """Ask over a connection of one's own and wait for words of the answer; what closes it."""
+
+    async def call(path, words):
+        reader, writer = await asyncio.open_connection("localhost", jp_http_port)
+        head = f"GET {jp_base_url}cc/api/{path} HTTP/1.1\r\nHost: localhost\r\n"
+        writer.write(f"{head}Authorization: {jp_auth_header['Authorization']}\r\n\r\n".encode())
+        text = b""
+        while words not in text:
+            text += await asyncio.wait_for(reader.read(1000), 20)
+        return writer
+
+    return call
+
+
+async def test_a_silent_stream_lives_and_ends_with_its_client(listening, monkeypatch, folder):
     """A comment comes where nothing happens; when the last client goes, nobody reads the journal any more."""
     monkeypatch.setattr(following, "HEARTBEAT", 0.2)
     made = Workflow(name="w")
     made.add_job("a", exec="sleep 60")
     run = await asyncio.to_thread(made.run)
-    reader, writer = await asyncio.open_connection("localhost", jp_http_port)
-    path = f"{jp_base_url}cc/api/runs/{run.id}/events"
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {jp_auth_header['Authorization']}\r\n\r\n".encode()
-    )
-    text = b""
-    while b": still here" not in text:
-        text += await asyncio.wait_for(reader.read(1000), 20)
+    writer = await listening(f"runs/{run.id}/events", b": still here")
     assert list(following.Follower.shared) == [run.id]
     writer.close()
     for _ in range(100):
@@ -1011,9 +1018,7 @@ def test_a_log_is_followed_until_its_job_has_ended(server, capsys):
     assert rest.log(run, "a", follow=True) == capsys.readouterr().out == "one\nzwei ü\n"
 
 
-async def test_a_log_is_followed_no_longer_when_its_reader_goes(
-    jp_fetch, jp_http_port, jp_base_url, jp_auth_header, folder
-):
+async def test_a_log_is_followed_no_longer_when_its_reader_goes(listening, folder):
     """The request ends with its client, though the job goes on."""
 
     def requests_now():
@@ -1022,14 +1027,7 @@ async def test_a_log_is_followed_no_longer_when_its_reader_goes(
     made = Workflow(name="w")
     made.add_job("a", exec="echo begun; sleep 60")
     run = await asyncio.to_thread(made.run)
-    reader, writer = await asyncio.open_connection("localhost", jp_http_port)
-    path = f"{jp_base_url}cc/api/runs/{run.id}/jobs/a/log?follow=true"
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {jp_auth_header['Authorization']}\r\n\r\n".encode()
-    )
-    text = b""
-    while b"begun" not in text:
-        text += await asyncio.wait_for(reader.read(1000), 20)
+    writer = await listening(f"runs/{run.id}/jobs/a/log?follow=true", b"begun")
     assert requests_now()
     writer.close()
     for _ in range(100):
