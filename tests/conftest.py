@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 REQUIRE_REAL = bool(os.environ.get("CC_REQUIRE_REAL"))
+# `jupyter` is the one of the environment that is tested, also where that is not activated (`make test`)
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def pytest_addoption(parser):

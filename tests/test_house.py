@@ -280,9 +280,8 @@ def examples(wanted):
 
 
 @pytest.fixture
-def place(folder, monkeypatch):
+def place(folder):
     """A folder with the README's workflow files and a script for each of their jobs."""
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     for told, text in examples("yaml"):
         if "file" in told:
             write_workflow(folder / told["file"], text)

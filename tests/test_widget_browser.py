@@ -20,6 +20,7 @@ UPSTREAM = {
     "Unsatisfied version .* of shared singleton module @jupyter-widgets/base": "ipycytoscape 1.3.3 names old versions",
     "custom wheel sensitivity": "ipycytoscape 1.3.3 always sets one",
     "reading 'schema'|filebrowser:open-path": "Notebook 7.6, without JupyterLab's file browser",
+    "Canceled future for create_subshell_request": "JupyterLab 4.6, when a kernel ends that it asked for one per comm",
     "Could not restore the debugger state": "JupyterLab 4.6, when a kernel restarts",
     "widget model not found": "jupyterlab_widgets 3.0, when a notebook is opened without the kernel that showed it",
 }
