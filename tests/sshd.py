@@ -67,13 +67,15 @@ class Link:
 def sshd(base: Path, more: str = "", serve: bool = True, link: Link | None = None):
     """Yield the path of an ssh configuration that knows the host alias `box`, which is this machine over ssh.
 
-    `more` goes into the server's configuration. Without `serve` nobody listens yet: `sshd -f <base>/config` begins it.
-    With `link` it listens at the other end of that.
+    The home there is empty, since a login there could hang in what the real one's `.bashrc` does. `more` goes into the
+    server's configuration. Without `serve` nobody listens yet: `sshd -f <base>/config` begins it. With `link` it
+    listens at the other end of that.
     """
     address = link.address if link else HERE
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
     need("sshd", program and shutil.which("ssh"))
-    base.mkdir(mode=0o700)
+    (base / "home").mkdir(mode=0o700, parents=True)
+    base.chmod(0o700)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     for key in ("host", "id"):
@@ -86,7 +88,7 @@ def sshd(base: Path, more: str = "", serve: bool = True, link: Link | None = Non
     (base / "config").write_text(
         f"Port {port}\nListenAddress {address}\nHostKey {base}/host\nPidFile {base}/pid\nStrictModes no\nUsePAM no\n"
         f"AuthorizedKeysFile {base}/authorized\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"{more}\n"
+        f"SetEnv HOME={base}/home\n{more}\n"
     )
     client = base / "client"
     client.write_text(

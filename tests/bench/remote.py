@@ -28,12 +28,9 @@ def remote(tools: Tools, jobs: int, seconds: float, megabytes: int) -> list[Row]
     from sshd import sshd
 
     base = tools.work / "remote"
-    (base / "home").mkdir(parents=True)
-    forced = f"SetEnv HOME={base}/home\nForceCommand {COUNT.format(base=base)}\n"
-    with (
-        sshd(base / "plain", more=f"SetEnv HOME={base}/home\n") as plain,
-        sshd(base / "counted", more=forced) as counted,
-    ):
+    base.mkdir(parents=True)
+    forced = f"ForceCommand {COUNT.format(base=base)}\n"
+    with sshd(base / "plain") as plain, sshd(base / "counted", more=forced) as counted:
         return [
             _crowd(tools, base, plain, jobs),
             *_reactions(tools, base, plain),
