@@ -34,6 +34,11 @@ except ImportError as error:
     sys.exit(f"{error}: install what notebooks need with\n  {sys.executable} -m pip install papermill ipykernel")
 
 SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.text+json")
+# ipykernel 7 hangs now and then when it is told to end: its main thread closes what its control thread still writes to.
+# So the main thread waits for the other's end first (jupyter_client begins with an interrupt, which must not hurry it).
+IN_ORDER = """import signal, threading
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+[thread.join(5) for thread in threading.enumerate() if thread.name == "Control"]"""
 MOST = 20_000  # characters of a source or traceback that are kept
 
 
@@ -88,6 +93,11 @@ class Client(PapermillNotebookClient):
             text = json.dumps(scrap["data"], separators=(",", ":")).replace(" ", "\\u0020")
             self.say(f"{''.join(str(scrap['name']).split())}={text}")
         return output
+
+    def set_widgets_metadata(self) -> None:
+        """Called last of all; what it is called for, the state of widgets, is not kept."""
+        if not Kernels.gateway and "ipykernel_launcher" in self.km.kernel_spec.argv:
+            self.kc.execute(IN_ORDER, silent=True)
 
     def say(self, words: str) -> None:
         """Print a line of the protocol, which stands alone whatever the cell printed last."""
