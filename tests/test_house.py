@@ -35,7 +35,7 @@ ROOMS = {
     "widget and client": (789, "widget magics client serving showing"),
 }
 EXTENSION_BUDGET = 999
-OTHER_BUDGET = 1831  # our own JavaScript, shell and YAML, without blank lines and comments
+OTHER_BUDGET = 1832  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.

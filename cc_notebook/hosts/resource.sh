@@ -71,14 +71,15 @@ cc_refuse() {
 
 # cc_wait FOLDER...: until one of them has a record, is gone or has a longer log, or `wake` is there, or ten seconds
 cc_wait() {
-  cc_n=0
-  while [ $((cc_n += 1)) -le 50 ] && [ ! -e "$cc_run/wake" ]; do
+  cc_n=0 cc_pause=0.1 # what has just changed is likely to change again soon
+  while [ $((cc_n += 1)) -le 60 ] && [ ! -e "$cc_run/wake" ]; do
+    [ "$cc_n" -ne 20 ] || cc_pause=0.2
     for cc_f; do
       cd "$cc_run/$cc_f" 2> /dev/null || break 2
       [ $((cc_n % 5)) -ne 0 ] || [ ! log -nt "$cc_run/mark" ] || break 2
       for cc_g in state.*; do [ -e "$cc_g" ] && break 3; done
     done
-    sleep 0.2 2> /dev/null || sleep 1
+    sleep "$cc_pause" 2> /dev/null || { sleep 1 && cc_n=$((cc_n + 6)); }
   done
   rm -f "$cc_run/wake"
   [ $# -lt 5 ] || sleep 0.1 2> /dev/null # others may end at the same time
