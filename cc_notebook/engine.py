@@ -27,7 +27,7 @@ from cc_notebook.hosts.seen import last
 from cc_notebook.journal import Journal, Reader
 from cc_notebook.launching import glob, prepare, scheduler
 from cc_notebook.model import Job
-from cc_notebook.process import lock
+from cc_notebook.process import lock, told
 from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
@@ -409,4 +409,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else told()))

@@ -8,26 +8,54 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cc_notebook.errors import ResourceError
+
+_ahead: list[subprocess.Popen[bytes]] = []  # an engine that loads, and then waits to be told its run
+
+
+def ahead() -> None:
+    """Start an engine whose run is still to be made: it loads while the workflow is read; see `start`."""
+    with suppress(OSError):  # then it is started later
+        _ahead.append(_spawn(subprocess.PIPE, subprocess.DEVNULL))
 
 
 def start(folder: Path) -> None:
     """Start the run's engine as a process of its own that outlives this one; harmless if there is one."""
-    if ring(folder):
+    child = _ahead.pop() if _ahead else None
+    if not child and ring(folder):
         return
-    log = os.open(folder / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        words, none = [sys.executable, "-m", "cc_notebook.engine", str(folder)], subprocess.DEVNULL
-        child = subprocess.Popen(words, stdin=none, stdout=log, stderr=log, cwd="/", start_new_session=True)
+        if child and child.stdin:
+            with child.stdin as line:
+                line.write(os.fsencode(folder))
+        with open(folder / "engine.log", "ab", opener=_private) as log:
+            child = child or _spawn(subprocess.DEVNULL, log, str(folder))
     except OSError as error:
         raise ResourceError(f"no engine could be started for {folder.name}: {error}") from error
-    finally:
-        os.close(log)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and not ring(folder) and child.poll() is None:
         time.sleep(0.01)
     child.returncode = child.returncode or 0  # it is meant to go on without us
+
+
+def told() -> Path:
+    """The run's folder, in an engine that was started before there was one; it ends here if it is not needed."""
+    folder = Path(sys.stdin.read() or sys.exit())
+    with open(folder / "engine.log", "ab", opener=_private) as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    return folder
+
+
+def _spawn(given: int, log: int | BinaryIO, *words: str) -> subprocess.Popen[bytes]:
+    words = (sys.executable, "-m", "cc_notebook.engine", *words)
+    return subprocess.Popen(words, stdin=given, stdout=log, stderr=log, cwd="/", start_new_session=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def ring(folder: Path, text: bytes = b"") -> bool:

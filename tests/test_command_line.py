@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from conftest import until, write
@@ -420,6 +421,24 @@ def test_doctor(cc, store):
     found = {check["what"]: check for check in json.loads(ok(cc("doctor", "--json")))}
     assert found["store"]["told"] == str(store) and found["kernel"]["works"] and found["pictures"]["works"]
     assert all(check["works"] is not False and not (check["works"] and check["mend"]) for check in found.values())
+
+
+def test_an_engine_that_is_not_needed_ends(cc, folder, store):
+    """`run` loads an engine while it reads the workflow: one that is wrong, or whose run has one, leaves it no work."""
+
+    def engines():
+        found = psutil.process_iter(["cmdline", "environ"])
+        own = [p.info["cmdline"] for p in found if (p.info["environ"] or {}).get("CC_HOME") == str(store)]
+        return sum("cc_notebook.engine" in words for words in own)
+
+    write(folder, "w.yaml", "workflow: {nodes: {a: {exec: 'until [ -e go ]; do sleep 0.1; done'}}}")
+    assert cc("run", "gone.yaml").returncode == 2
+    until(lambda: engines() == 0)
+    first, second = (json.loads(cc("run", "w.yaml", "--detach", "--json").stdout)["run"] for _ in range(2))
+    assert first == second
+    until(lambda: engines() == 1)
+    (folder / "go").touch()
+    until(lambda: engines() == 0)
 
 
 def test_doctor_tells_what_does_not_work(cc, folder, monkeypatch):
