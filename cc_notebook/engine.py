@@ -96,6 +96,8 @@ class Engine:
     def _emit(self, event: Event) -> None:
         """The one place where this run's state changes."""
         event, known = replace(event, seq=self.state.seq + 1, at=now()), len(self.jobs)
+        if event.type in ("submit", "take", "fail", "grow", "cancel"):
+            self.plan.remove(event.job)
         self.state.feed(event)
         self.journal.add(event)
         if event.type == "grow":
@@ -172,7 +174,6 @@ class Engine:
                 groups.setdefault(status.host, []).append(self._attempt(name))
             elif status.state not in FINAL:
                 self._later.pop(name, None)
-                self.plan.remove(name)
                 if launch := self._to_start.pop(name, None):
                     self._host(status.host).release(launch.attempt)
                 number = status.attempt if name in self.alive else 0
@@ -227,7 +228,8 @@ class Engine:
             return
         opened = [name for name, known in self.state.hosts.items() if known.opened]
         for name in opened:
-            self._host(name).leave()  # in the host's own thread: it may take long
+            if not self.state.hosts[name].closing:
+                self._emit(Event("closing", host=name, native_id=self.state.hosts[name].way or ""))
         if not opened:
             self._emit(control.ending(self.state, self.plan))
 
@@ -270,7 +272,7 @@ class Engine:
         most = self.spec.max_parallel or self.spec.workflow.max_parallel or len(self.jobs)
         short, missing = set[str](), "nothing"
         while missing and queue:
-            free = max(0, min(most - len(self.alive), self._host(host).free()))
+            free = 0 if self.state.hosts[host].closing else max(0, min(most - len(self.alive), self._host(host).free()))
             chosen = self.choose(control.content(queue, self.jobs, short), tuple(self.alive), free)
             missing = next(filter(None, (self._submit(name, host) for name in chosen)), "")
             short.add(missing)
@@ -289,7 +291,6 @@ class Engine:
             self._emit(Event("skip", job=name, reason=why))
             return ""
         if self.jobs[name].instant:
-            self.plan.remove(name)
             self._emit(Event("submit", job=name, attempt=number, host=host))
             self._emit(Event("done", job=name, attempt=number, ending="exit", code=0))
             return ""
@@ -302,19 +303,16 @@ class Engine:
         except Exception as error:  # see _refuse
             return self._refuse(name, error)
         if outputs is not None:
-            self.plan.remove(name)
             self._emit(Event("take", job=name, outputs={name: outputs}, ending="reused", reason=why))
             return ""
         if short:
             return short
-        self.plan.remove(name)
         self._emit(Event("submit", job=name, attempt=number, host=host, script=str(launch.facts["script"]), reason=why))
         self._to_start[name] = launch
         return ""
 
     def _refuse(self, name: str, error: Exception) -> str:
         """The job cannot start, whatever is tried. Whatever the error is: one job must never take the run with it."""
-        self.plan.remove(name)
         self._emit(Event("fail", job=name, ending="input", reason=_told(error)))
         return ""
 
@@ -322,7 +320,6 @@ class Engine:
         """A group's turn has come: decide its members, or watch again those that it has. Raises InputError."""
         flow, decided = self.state.flow, bool(self.state.flow.members.get(name))
         items = [] if decided else loops.items(flow, self.state.jobs, name, glob(self.spec.folder))
-        self.plan.remove(name)
         self._emit(Event("grow", job=name, items=tuple(dict(item) for item in items)))
         self.plan.closing += [name] if not self.plan.open[name] else []
         return ""
@@ -343,6 +340,9 @@ class Engine:
         return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
 
     def _start(self) -> None:
+        for name, known in self.state.hosts.items():
+            if known.closing:
+                self._host(name).leave()  # in the host's own thread: it may take long
         for name, launch in list(self._to_start.items()):
             self._host(self.state.jobs[name].host).start([launch])  # a ResourceError leaves it for the next tick
             del self._to_start[name]
@@ -365,9 +365,9 @@ class Engine:
     def _host(self, name: str) -> Host:
         if name not in self._hosts:
             job = next(job for job in self.jobs.values() if hosts.name_of(job) == name)
-            if hosts.has_way(self.spec, job) and not self.state.hosts[name].opened:
-                self._emit(Event("opening", host=name))
             self._hosts[name] = hosts.make(self.spec, self.folder, job, self.state.hosts[name].way)
+            if self._hosts[name].address is None and not self.state.hosts[name].opened:
+                self._emit(Event("opening", host=name))
         return self._hosts[name]
 
     def _attempt(self, name: str) -> Attempt:

@@ -10,13 +10,15 @@ from typing import Any
 class Reach:
     """Of one host: why it cannot be reached (empty: it can), when it last answered, the way there.
 
-    `way` is the address that `before` told, None until that has ended; `opened` says that `after` has still to run.
+    `way` is the address that `before` told, None until that has ended; `opened` says that `after` has still to end,
+    `closing` that it may have begun: nothing starts there until the way was opened anew.
     """
 
     trouble: str = ""
     seen: str = ""
     way: str | None = None
     opened: bool = False
+    closing: bool = False
 
 
 def after(reach: Reach, kind: str, reason: str, seen: str, address: str) -> Reach:
@@ -25,7 +27,7 @@ def after(reach: Reach, kind: str, reason: str, seen: str, address: str) -> Reac
         return replace(reach, trouble=reason, seen=seen)
     if kind == "closed":
         return Reach(reason)
-    return replace(reach, opened=True, way=address if kind == "opened" else None)
+    return replace(reach, opened=True, way=None if kind == "opening" else address, closing=kind == "closing")
 
 
 def hosts(known: Mapping[str, Reach], now: str) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def note(known: Mapping[str, Reach], living: Iterable[str], now: str) -> str:
 def _told(host: str, reach: Reach, now: str) -> dict[str, str]:
     age = f"seen {ago(reach.seen, now)} ago" if reach.seen else "not seen yet"
     told = "; ".join(filter(None, ["" if reach.trouble.startswith("after:") else age, reach.trouble]))
-    return {"seen": reach.seen, "trouble": reach.trouble, "told": f"{host.rpartition('@')[2]}: {told}"}
+    return {"seen": reach.seen, "trouble": reach.trouble, "told": f"{host.partition('@')[2]}: {told}"}
 
 
 def ago(then: str, now: str) -> str:

@@ -214,7 +214,7 @@ class RunState:
             self.paused = False
         elif event.type in ("pause", "resume"):
             self.paused = event.type == "pause"
-        elif event.type in ("host", "opening", "opened", "closed"):
+        elif event.type in ("host", "opening", "opened", "closing", "closed"):
             told = after(self.hosts[event.host], event.type, event.reason, event.seen, event.native_id)
             self.hosts[event.host] = told
         elif event.type == "cancel_run":

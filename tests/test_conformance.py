@@ -69,7 +69,7 @@ def local(home, slots):
 
 def remote(line, home, limit=4):
     """A host behind a line."""
-    return RemoteHost(line, str(home), RUN, limit)
+    return RemoteHost(line, Host(workdir=str(home)), RUN, limit, None, None)
 
 
 @pytest.fixture

@@ -69,8 +69,8 @@ def test_a_cloud_machine_lives_as_long_as_its_jobs(cloud, tmp_path, text, end):
     run = flow(cloud, first="true", second=text).run()
     assert run.wait().state == end
     assert log(tmp_path) == ["up", "down 127.0.0.1"] and not (tmp_path / "sshd" / "cloud.pid").exists()
-    events = [(event.type, event.native_id) for event in run.events() if event.type in ("opening", "opened", "closed")]
-    assert events == [("opening", ""), ("opened", "127.0.0.1"), ("closed", "")]
+    events = [(event.type, event.native_id) for event in run.events() if event.type.startswith(("open", "clos"))]
+    assert events == [("opening", ""), ("opened", "127.0.0.1"), ("closing", "127.0.0.1"), ("closed", "")]
     run.retry("first").wait()
     assert log(tmp_path) == ["up", "down 127.0.0.1"] * 2
 
@@ -157,6 +157,43 @@ def test_killed_while_the_way_is_closed(cloud, tmp_path):
     until(lambda: not run.engine_alive())
     (base / "halted").touch()
     assert run.resume().wait().state == "done" and log(tmp_path) == ["up", *["down 127.0.0.1"] * 2]
+
+
+def test_a_retry_waits_until_an_earlier_engine_s_closing_has_ended(cloud, tmp_path):
+    """All killed while `after` works, then a retry: nothing starts on a machine that is being switched off."""
+    base, down = tmp_path / "sshd", "down 127.0.0.1"
+    (base / "slow-down").touch()
+    run = flow(cloud, job="true").run()
+    until(lambda: len(log(tmp_path)) == 2)
+    engine = psutil.Process(engines(run)[-1])
+    for process in (engine, *engine.children(recursive=True)):
+        process.kill()
+    until(lambda: not run.engine_alive())
+    run.retry("job")
+    run.add_job("here", exec="true")
+    until(lambda: "here" in (jobs := run.refresh().jobs) and jobs["here"].state == "done")
+    until(lambda: len(log(tmp_path)) > 2)
+    assert run.refresh().jobs["job"].state == "ready" and log(tmp_path) == ["up", down, down]
+    (base / "halted").touch()
+    assert run.wait().state == "done" and log(tmp_path) == ["up", down, down, "up", down]
+    ways = [event.type for event in run.events() if event.type.startswith(("open", "clos"))]
+    assert ways == ["opening", "opened", "closing", "closed"] * 2
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_a_cancel_ends_a_slow_before(cloud, folder, tmp_path, stubborn):
+    """It has ten minutes, but not when nobody waits for it any more; one job of two is still somebody."""
+    trap = "trap '' TERM\n" * stubborn
+    write(folder, "up.sh", f"#!/bin/sh\n{trap}sleep 300 &\necho $$ $! > {tmp_path}/pids\nwait\nsleep 300\n")
+    run = flow(cloud, first="true", second="true").run()
+    pids = list(map(int, until((tmp_path / "pids").exists) and until((tmp_path / "pids").read_text).split()))
+    processes = [psutil.Process(pid) for pid in pids]
+    run.cancel("first")
+    run.add_job("here", exec="true")
+    until(lambda: "here" in (jobs := run.refresh().jobs) and jobs["here"].state == "done")
+    assert all(process.is_running() for process in processes) and run.state != "cancelled"
+    assert run.cancel().wait(60).state == "cancelled" and log(tmp_path) == ["down "]
+    assert not any(process.is_running() and process.status() != "zombie" for process in processes)
 
 
 def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):

@@ -1,11 +1,14 @@
 """`jupyter cc hosts` against a real sshd: what works there, what does not, and what to do about it."""
 
+import getpass
 import json
 
 import pytest
-from conftest import write
+from conftest import until, write
 from sshd import sshd
 from wsl import stand_in
+
+from cc_notebook import Workflow
 
 
 def test_a_host_is_checked(folder, tmp_path, store, cc):
@@ -64,7 +67,10 @@ def test_a_check_finds_what_a_job_would(folder, tmp_path, store, cc):
         assert found["papermill"] == ("✓", "7.7") and found["after"][0] == "✓"
         assert found["before"][0] == "✗" and f"open.sh is no program in {folder}" in found["before"][1]
         write(folder, "open.sh", "#!/bin/sh\n").chmod(0o755)
-        assert check(f"{good}, before: [open.sh, x]", 0)["before"] == ("✓", f"{folder}/open.sh")
+        assert check(f"{good}, before: [open.sh, x]", 0)["before"] == (
+            "✓",
+            f"{folder}/open.sh; a check does not run it",
+        )
         for setup, told in (("modul load gcc", "modul: not found"), ("if", "yntax error"), ("exit 3", "mend")):
             found = check(f"setup: '{setup}'", 1)
             assert found["setup"][0] == "✗" and told in found["setup"][1] and "mend 'setup:'" in found["setup"][1]
@@ -116,6 +122,24 @@ def test_a_shared_folder_is_used_in_place(folder, tmp_path, store, cc):
         assert done.returncode == 0, done.stdout + done.stderr
         assert cc("logs", "last", "b").stdout == "HELLO\n" and cc("logs", "last", "a").stdout == f"{folder}\n"
         assert not list((tmp_path / "there").rglob("in.txt")) and not list(folder.glob("w-runs/*/out.txt"))
+
+
+@pytest.mark.parametrize("name", ["me@corp@box", "ü" * 70, "a:b/../c"])
+def test_a_host_of_any_name(folder, tmp_path, cc, name):
+    """Whatever its name is: the run tells it by that, and knows when it answered."""
+    with sshd(tmp_path / "sshd") as config:
+        host = {"ssh_config": str(config), "address": "box", "workdir": f"{tmp_path}/remote"}
+        node = {"exec": "true", "kind": "ssh", "host": name, "user": getpass.getuser()}
+        write(folder, "w.yaml", json.dumps({"workflow": {"hosts": {name: host}, "nodes": {"a": node}}}))
+        done = cc("run", "w.yaml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (known,) = json.loads(cc("show", "last", "--json").stdout)["hosts"].values()
+        assert known["seen"] and known["told"].startswith(f"{name}: seen ")
+        nodes = {"a": node | {"user": "no@body"}}
+        write(folder, "w.yaml", json.dumps({"workflow": {"hosts": {name: host}, "nodes": nodes}}))
+        run = Workflow("w.yaml").run()
+        assert until(run.note).startswith(f"{name}: not seen yet; ")
+        run.cancel()
 
 
 def test_a_host_that_cannot_be_reached(folder, store, cc):

@@ -70,7 +70,7 @@ LONG: dict[str, tuple[int, str]] = {
     "runs": (239, "Run is what every face calls: nineteen short methods"),
     "workflow": (287, "the twenty methods that the article's Figure 9 gives to Workflow"),
     "hosts.local": (207, "one host, and what each thing that it can see of an attempt means"),
-    "hosts.remote": (231, "one worker and its script; what its answers mean is in watched"),
+    "hosts.remote": (220, "one worker and its script; what its answers mean is in watched"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
 

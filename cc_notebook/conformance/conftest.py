@@ -29,7 +29,7 @@ def machine(pytestconfig: pytest.Config) -> Iterator[Machine]:
         return line
 
     def client() -> RemoteHost:
-        made.append(RemoteHost(new(), home, RUN, 4))
+        made.append(RemoteHost(new(), Host(workdir=home), RUN, 4, None, None))
         return made[-1]
 
     line = new()

@@ -4,25 +4,22 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cc_notebook import model, store
 from cc_notebook.errors import InputError
 from cc_notebook.freshness import Reach
 from cc_notebook.hosts.base import Host
+from cc_notebook.hosts.gate import Gate
 from cc_notebook.hosts.known import user_hosts
 from cc_notebook.hosts.parts import part
-
-if TYPE_CHECKING:
-    from cc_notebook.hosts.gate import Gate
-    from cc_notebook.hosts.transport import Transport
+from cc_notebook.hosts.transport import Transport, there
 
 KINDS = ("local", "ssh", "wsl")  # the pairs of transport and queue that this version has
 
 
 def name_of(job: model.Job) -> str:
     """The key of the host that runs a job: `local`, or kind, user and host."""
-    return "local" if job.kind == "local" else f"{job.kind}:{job.user}@{job.host}"
+    return "local" if job.kind == "local" else f"{job.kind}:{job.user.replace('@', '%40')}@{job.host}"
 
 
 def supported(flow: model.Workflow) -> model.Workflow:
@@ -60,6 +57,7 @@ def results(spec: model.RunSpec) -> str:
 def make(spec: model.RunSpec, folder: Path, job: model.Job, address: str | None = None) -> Host:
     """The host of a job for one run. Only engines need the classes, so they are imported here; `address` as in way."""
     from cc_notebook.hosts.local import LocalHost
+    from cc_notebook.hosts.mirror import Mirror
     from cc_notebook.hosts.remote import RemoteHost
     from cc_notebook.hosts.slots import Slots
 
@@ -68,28 +66,23 @@ def make(spec: model.RunSpec, folder: Path, job: model.Job, address: str | None 
         env = {key: value for key, value in os.environ.items() if key not in ("CC_ATTEMPT", "CC_HOLD")}
         places = Slots(folder.parent.parent / "slots", most or host.max_parallel or os.cpu_count() or 1, host)
         return LocalHost(folder, places, env, Path(results(spec)), spec.python)
-    most, batch, own = most or host.max_parallel or 8, part("queues", host.queue), Path(results(spec))
-    return RemoteHost(way(spec, job, address), host.workdir, spec.run, most, own, host, folder, batch, name_of(job))
+    gate, mirror = way(spec, job, address), Mirror(folder, name_of(job))
+    remote = RemoteHost(gate, host, spec.run, most or host.max_parallel or 8, Path(results(spec)), mirror)
+    gate.needed = remote.needed if address is None else gate.needed  # where it was open something may be there
+    return remote
 
 
-def way(spec: model.RunSpec, job: model.Job, address: str | None) -> "Gate":
+def way(spec: model.RunSpec, job: model.Job, address: str | None) -> Gate:
     """The line to a job's host, at the `address` that its `before` told; None: that has not been run."""
-    from cc_notebook.hosts.gate import Gate
-
     host = settings(spec.workflow, job)
 
-    def made(told: str) -> "Transport":
+    def made(told: str) -> Transport:
         return line(job.host, job.user, host.model_copy(update={"address": told or host.address}))
 
     return Gate(host, spec.folder, made, address)
 
 
-def has_way(spec: model.RunSpec, job: model.Job) -> bool:
-    """True if commands of the user's open or close the way to a job's host."""
-    return bool(settings(spec.workflow, job).before or settings(spec.workflow, job).after)
-
-
-def line(name: str, user: str, host: model.Host) -> "Transport":
+def line(name: str, user: str, host: model.Host) -> Transport:
     """The line to a machine by its name and settings. Raises NotFoundError for a transport that nobody has."""
     found: Transport = part("transports", host.transport).connect(name, user, host)
     return found
@@ -100,7 +93,6 @@ def read_log(
 ) -> bytes:
     """A part of the log of an attempt on another machine. Raises UnavailableError."""
     from cc_notebook.hosts import travel
-    from cc_notebook.hosts.transport import there
 
     path = f"{there(f'{settings(spec.workflow, job).workdir}/{spec.run}')}/{shlex.quote(str(folder))}/log"
     return travel.read(way(spec, job, known.get(name_of(job), Reach()).way or ""), path, start, limit)

@@ -48,7 +48,8 @@ def check(line: Transport, name: str, host: Host, folder: str) -> Iterator[Found
     for which in ("before", "after"):
         for word in map(str, getattr(host, which)[:1]):
             path = shutil.which(f"{folder}/{word}") or shutil.which(word)
-            yield Found(which, bool(path), path or f"{word} is no program in {folder} or on your PATH: see chmod +x")
+            missing = f"{word} is no program in {folder} or on your PATH: see chmod +x"
+            yield Found(which, bool(path), f"{path}; a check does not run it" if path else missing)
     shell = f"wsl.exe -d {name}" if host.transport == "wsl" else f"ssh {name}"
     try:
         answer = line.run(_script(host, folder), TIMEOUT)

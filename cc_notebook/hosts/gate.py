@@ -6,7 +6,6 @@ A VPN, or a machine of a cloud. Both commands run here, and must bear to be run 
 import os
 import re
 import shlex
-import signal
 import subprocess
 import tempfile
 import threading
@@ -20,6 +19,9 @@ from cc_notebook.hosts.transport import Result, Transport
 from cc_notebook.model import Host
 
 LIMIT = 600.0  # seconds
+SOON = 0.2  # seconds between two looks whether it is still needed
+GRACE = 5.0  # seconds between TERM and KILL
+LATE = 124  # the exit code of `timeout` for what did not end in time
 UNREACHED = 255  # the exit code of ssh that did not get there
 
 
@@ -27,24 +29,27 @@ class Gate:
     """A transport that is made when it is first used, after `before` has ended well.
 
     `address` is None until then; after that it is what `before` said in a line `address=…`, or an empty text. An
-    earlier engine's is taken as it is, but if it leads nowhere `before` runs again.
+    earlier engine's is taken as it is, but if it leads nowhere `before` runs again. As long as the way was never open
+    nothing can be there, so `before` is ended when it is not `needed` any more.
     """
 
     def __init__(self, host: Host, folder: str, make: Callable[[str], Transport], address: str | None = None) -> None:
-        self.host, self.folder, self.make, self.address = host, folder, make, address
+        self.host, self.folder, self.make = host, folder, make
+        self.address = address if host.before or host.after else address or ""
         self._inherited, self._lock = address is not None, threading.Lock()
+        self.needed: Callable[[], bool] = lambda: True
         self._line: Transport | None = None
 
     def run(self, script: str, timeout: float) -> Result:
         """See Transport.run."""
+        reached = False
         try:
             told = self._open().run(script, timeout)
-        except UnavailableError:
-            self._again()
-            raise
-        if told.code == UNREACHED:
-            self._again()
-        return told
+            reached = told.code != UNREACHED
+            return told
+        finally:
+            if not reached and self._inherited:
+                self._inherited, self.address, self._line = False, None, None
 
     def get(self, script: str, file: IO[bytes], timeout: float) -> None:
         """See Transport.get."""
@@ -67,47 +72,38 @@ class Gate:
             return str(error)
         return ""
 
-    def _again(self) -> None:
-        if self._inherited:
-            self._inherited, self.address, self._line = False, None, None
-
     def _open(self) -> Transport:
         with self._lock:
             if self._line is None:
                 if self.address is None:
-                    told = command("before", self.host.before, self.folder)
+                    told = command("before", self.host.before, self.folder, needed=self.needed)
                     self.address = (re.findall(r"^address=([^-\s]\S*)\s*$", told, re.MULTILINE) or [""])[-1]
                 self._line = self.make(self.address)
             return self._line
 
 
-def command(which: str, words: Sequence[object], folder: str, address: str = "") -> str:
-    """Run `before` or `after` in the workflow's folder; what it prints. Raises UnavailableError."""
+def command(
+    which: str, words: Sequence[object], folder: str, address: str = "", needed: Callable[[], bool] = lambda: True
+) -> str:
+    """Run `before` or `after` in the workflow's folder while `needed`; what it prints. Raises UnavailableError."""
     if not words:
         return ""
     beside = Path(folder, str(words[0]))
     argv = [str(beside) if beside.is_file() else str(words[0]), *map(str, words[1:])]
     told = f"{which}: {shlex.join(argv)}"
+    argv = ["timeout", f"--kill-after={GRACE:g}", f"{LIMIT:g}", *argv]  # it ends the whole group, also when it is ended
+    env, none = {**os.environ, "CC_ADDRESS": address}, subprocess.DEVNULL
     with tempfile.TemporaryFile() as out:  # no pipe: what it leaves running in the background would hold that open
-        try:
-            child = subprocess.Popen(
-                argv,
-                cwd=folder,
-                env={**os.environ, "CC_ADDRESS": address},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-            code = child.wait(LIMIT)
-        except OSError as error:
-            raise UnavailableError(f"{told} cannot be started: {error.strerror}") from None
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            raise UnavailableError(f"{told} did not end within {LIMIT:g} s") from None
+        child = subprocess.Popen(argv, cwd=folder, env=env, stdin=none, stdout=out, stderr=out, start_new_session=True)
+        while child.returncode is None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(SOON)
+            if not needed():
+                child.terminate()
         out.seek(0)
         text = out.read().decode(errors="replace")
-    if code:
-        raise UnavailableError(f"{told} ended with exit code {code}: {text.strip()[-300:]}")
+    if child.returncode == LATE:
+        raise UnavailableError(f"{told} did not end within {LIMIT:g} s")
+    if child.returncode:
+        raise UnavailableError(f"{told} ended with exit code {child.returncode}: {text.strip()[-300:]}")
     return text

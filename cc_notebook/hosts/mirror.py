@@ -10,16 +10,17 @@ from pathlib import Path
 
 from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.answer import trouble
+from cc_notebook.hosts.seen import heard
 from cc_notebook.hosts.transport import Transport, there
 
 LONG = 300.0  # seconds
 
 
 class Mirror:
-    """What one host still has to be told. Without a `home`, the run's folder here, nothing."""
+    """What the host `name` still has to be told. Without a `home`, the run's folder here, nothing."""
 
-    def __init__(self, home: Path | None) -> None:
-        self.home = home
+    def __init__(self, home: Path | None, name: str = "") -> None:
+        self.home, self.name = home, name
         self._synced = self._sent = self._flying = 0  # bytes of the journal
 
     def synced(self) -> None:
@@ -39,7 +40,8 @@ class Mirror:
         return {**first, f"journal/{self._sent:015d}": piece.decode()}
 
     def arrived(self) -> None:
-        """The last files are there."""
+        """The host has answered: the last files are there."""
+        heard(self.home, self.name)
         self._sent = max(self._sent, self._flying)
 
     def lost(self) -> None:

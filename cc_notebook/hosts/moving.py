@@ -4,7 +4,6 @@ import errno
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from cc_notebook.errors import InputError, UnavailableError
 from cc_notebook.hosts.travel import Cut, Stopped
@@ -14,41 +13,32 @@ PAUSE = 2.0  # seconds until the next try
 WAIT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # errors here that may pass
 
 
-@dataclass(frozen=True)
-class Task:
-    """What moves files, and who is told when that is over: the reason why not, empty if it went well."""
-
-    go: Callable[[], None]
-    end: Callable[[str], None]
-    tries: int = 0
-
-
 class Mover:
     """Runs tasks in a thread of its own until `closed`; `say` is told what is in the way now."""
 
     def __init__(self, name: str, closed: threading.Event, say: Callable[[str], None]) -> None:
         self.closed, self.say = closed, say
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Callable[[], None], Callable[[str], None], int]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def add(self, go: Callable[[], None], end: Callable[[str], None]) -> None:
-        """Do it after what was added before."""
-        self._tasks.put(Task(go, end))
+    def add(self, go: Callable[[], None], end: Callable[[str], None], tries: int = 0) -> None:
+        """Do it after what was added before; `end` is told the reason why not, empty if it went well."""
+        self._tasks.put((go, end, tries))
 
     def _work(self) -> None:
         while not self.closed.is_set():
-            task, why = self._tasks.get(), ""
+            (go, end, tries), why = self._tasks.get(), ""
             try:
-                task.go()
+                go()
             except (InputError, Stopped) as error:
                 why = str(error)
             except Exception as error:  # the line, and a full disk, may be better later
                 passing = isinstance(error, UnavailableError) or getattr(error, "errno", 0) in WAIT
-                if passing and task.tries < TRIES:
+                if passing and tries < TRIES:
                     self.say(str(error))
-                    self._tasks.put(replace(task, tries=task.tries + isinstance(error, Cut)))
+                    self.add(go, end, tries + isinstance(error, Cut))
                     self.closed.wait(PAUSE)
                     continue
                 why = f"its files cannot travel: {error}"
             self.say("")
-            task.end(why)
+            end(why)

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from cc_notebook.errors import InputError, UnavailableError
 from cc_notebook.hosts import script, travel
@@ -22,12 +21,11 @@ from cc_notebook.hosts.answer import machine, parse, trouble
 from cc_notebook.hosts.base import Attempt, Launch, Observation
 from cc_notebook.hosts.mirror import Mirror
 from cc_notebook.hosts.moving import Mover
-from cc_notebook.hosts.seen import heard
+from cc_notebook.hosts.parts import part
 from cc_notebook.hosts.slots import lacks
 from cc_notebook.hosts.transport import Transport, there
 from cc_notebook.hosts.watched import Watched
 from cc_notebook.model import Host, Resources
-from cc_notebook.queues import direct
 
 TIMEOUT = 30.0  # seconds until an answer counts as lost
 RESTART = 3.0  # seconds until a wrapper that did not claim its attempt is started again
@@ -40,25 +38,16 @@ class RemoteHost:
     """Runs attempts in `workdir/run` of the machine behind `transport`, at most `limit` at a time."""
 
     def __init__(
-        self,
-        transport: Transport,
-        workdir: str,
-        run: str,
-        limit: int,
-        results: Path | None = None,
-        host: Host | None = None,
-        home: Path | None = None,
-        batch: Any = direct,
-        name: str = "",
+        self, transport: Transport, host: Host, run: str, limit: int, results: Path | None, mirror: Mirror | None
     ) -> None:
-        self.transport, self.limit, self.trouble, self.results, self._batch = transport, limit, "", results, batch
+        self.transport, self.limit, self.trouble, self.results = transport, limit, "", results
         self.left: str | None = None
-        self.has, self.rest, self._name = host or Host(), (host or Host()).min_poll, name
-        self._run_dir, self._mirror = there(f"{workdir}/{run}"), Mirror(home)
+        self.has, self.rest, self._batch = host, host.min_poll, part("queues", host.queue)
+        self._run_dir, self._mirror = there(f"{host.workdir}/{run}"), mirror or Mirror(None)
         self._troubles: dict[str, str] = {}  # of the looks and of the files that travel
         self._live: dict[str, Watched] = {}
         self._founded = False  # what stands beside every run is there
-        self._unwanted: set[str] = set()  # attempts whose files need not travel any more
+        self._unwanted: set[tuple[str, int]] = set()  # attempts that are cancelled
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Observation] = queue.SimpleQueue()
         self._bell, self._ring = os.pipe()
@@ -105,9 +94,10 @@ class RemoteHost:
     def cancel(self, attempts: Sequence[Attempt]) -> None:
         """See Host.cancel."""
 
+        self._unwanted.update((attempt.job, attempt.number) for attempt in attempts)
+
         def change() -> None:
             for attempt in attempts:
-                self._unwanted.add(attempt.folder)
                 live = self._live.get(attempt.folder)
                 if live and live.launch and not live.sent:
                     del self._live[attempt.folder]
@@ -116,6 +106,10 @@ class RemoteHost:
                     live.cancelled = live.cancelled or time.monotonic() + GRACE
 
         self._do(change)
+
+    def needed(self) -> bool:
+        """True while not all that the run has here is cancelled."""
+        return not self._unwanted.issuperset(self._busy)
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
@@ -201,7 +195,6 @@ class RemoteHost:
             return False
         finally:
             self._waits.clear()
-        heard(self._mirror.home, self._name)
         self._founded = self._founded or any(live.again for live in lives)
         for live in lives:
             live.sent = live.sent or bool(live.again)
@@ -265,14 +258,12 @@ class RemoteHost:
         def there(why: str) -> None:
             live.packed, live.refused = packed, why
 
-        self._mover.add(partial(self._stage, live, packed), lambda why: self._do(lambda: there(why)))
-
-    def _stage(self, live: Watched, packed: script.Packed) -> None:
-        for name, source in packed.large.items():
-            travel.stage(self.transport, self._run_dir, live.attempt, name, source, partial(self._wanted, live.attempt))
+        wanted = partial(self._wanted, live.attempt)
+        go = partial(travel.stage, self.transport, self._run_dir, live.attempt, packed.large, wanted)
+        self._mover.add(go, lambda why: self._do(lambda: there(why)))
 
     def _wanted(self, attempt: Attempt) -> bool:
-        return attempt.folder not in self._unwanted and not self._closed.is_set()
+        return (attempt.job, attempt.number) not in self._unwanted and not self._closed.is_set()
 
     def _over(self, live: Watched, seen: Observation) -> bool:
         """It has ended; True if that is told when its files are here."""
@@ -284,7 +275,7 @@ class RemoteHost:
         files = attempt if good and (attempt.isolated or not self.has.shared) else replace(attempt, out=())
 
         def here(why: str) -> None:
-            ending = "cancelled" if attempt.folder in self._unwanted else "files"
+            ending = "files" if wanted() else "cancelled"
             self._show(replace(seen, code=None, ending=ending, reason=why) if why else seen)
 
         wanted = partial(self._wanted, attempt)

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -58,25 +58,26 @@ def bring(line: Transport, run_dir: str, attempt: Attempt, results: Path, wanted
         _fetch(line, f"{work}/{shlex.quote(name)}", results / name, wanted)
 
 
-def stage(line: Transport, run_dir: str, attempt: Attempt, name: str, source: str, wanted: Wanted) -> None:
-    """Put the file `source` where the start of an attempt finds it; what was sent once is copied there."""
-    digest = _digest(Path(source))
-    store, target = f"{run_dir}/inputs/{digest}", f"{run_dir}/{staged(attempt, name)}"
-    step = f"umask 077; mkdir -p {run_dir}/inputs; [ -f {store} ] && echo cc-whole; "
-    step += f'true >> {store}.part && echo "cc-at "'
-    told = line.run(f"{step}$(wc -c < {store}.part)\n", TIMEOUT)
-    if "cc-whole" not in told.out.split("\n"):
-        _send(line, source, f"{store}.part", _size_in(told.out, source, told.err), wanted)
-        same = f"case $(cc_hash < {store}.part) in none*) echo cc-none;; {digest}*) mv {store}.part {store};; esac"
-        told = line.run(f"{HASH}{same}; [ -f {store} ] && echo cc-whole || rm -f {store}.part\n", LONG)
-        if "cc-none" in told.out.split("\n"):
-            raise InputError(NO_HASH)
+def stage(line: Transport, run_dir: str, attempt: Attempt, files: Mapping[str, str], wanted: Wanted) -> None:
+    """Put files, sources by name, where the start of an attempt finds them; what was sent once is copied there."""
+    for name, source in files.items():
+        digest = _digest(Path(source))
+        store, target = f"{run_dir}/inputs/{digest}", f"{run_dir}/{staged(attempt, name)}"
+        step = f"umask 077; mkdir -p {run_dir}/inputs; [ -f {store} ] && echo cc-whole; "
+        step += f'true >> {store}.part && echo "cc-at "'
+        told = line.run(f"{step}$(wc -c < {store}.part)\n", TIMEOUT)
+        if "cc-whole" not in told.out.split("\n"):
+            _send(line, source, f"{store}.part", _size_in(told.out, source, told.err), wanted)
+            same = f"case $(cc_hash < {store}.part) in none*) echo cc-none;; {digest}*) mv {store}.part {store};; esac"
+            told = line.run(f"{HASH}{same}; [ -f {store} ] && echo cc-whole || rm -f {store}.part\n", LONG)
+            if "cc-none" in told.out.split("\n"):
+                raise InputError(NO_HASH)
+            if "cc-whole" not in told.out.split("\n"):
+                raise Cut(source, told.err)
+        copy = f'mkdir -p "$(dirname {target})" && cp {store} {target}.part && mv {target}.part {target}'
+        told = line.run(f"umask 077; rm -f {store}.part; {copy} && echo cc-whole\n", LONG)
         if "cc-whole" not in told.out.split("\n"):
             raise Cut(source, told.err)
-    copy = f'mkdir -p "$(dirname {target})" && cp {store} {target}.part && mv {target}.part {target} && echo cc-whole'
-    told = line.run(f"umask 077; rm -f {store}.part; {copy}\n", LONG)
-    if "cc-whole" not in told.out.split("\n"):
-        raise Cut(source, told.err)
 
 
 def read(line: Transport, path: str, start: int, limit: int) -> bytes:
