@@ -250,5 +250,6 @@ class RunSpec(BaseModel):
     reuse: tuple[str, ...] = ()  # earlier runs, newest first, whose results may be taken over
     max_parallel: int | None = None
     machine: str = ""
+    store: str = ""  # where it was begun
     python: str = ""
     created: str = ""

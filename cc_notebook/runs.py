@@ -41,7 +41,7 @@ def create(spec: RunSpec) -> "Run":
         for name, text in copied().items():
             write(part / name, text)
         os.mkfifo(part / "bell", 0o600)
-        write_new(part / "run.json", spec.model_dump_json())
+        write_new(part / "run.json", spec.model_copy(update={"store": str(home())}).model_dump_json())
         rename(part, folder)
     except (OSError, ResourceError) as error:
         shutil.rmtree(part, ignore_errors=True)

@@ -1,10 +1,12 @@
 """A run whose store is gone, or that another computer takes up, is rebuilt from its hosts (guarantee 12)."""
 
+import json
 import os
 import shutil
 import signal
 from collections import Counter
 
+import psutil
 import pytest
 from conftest import until, write
 from sshd import sshd
@@ -71,6 +73,77 @@ def test_attach_after_everything_was_lost(folder, tmp_path, store, cc, other_com
         ledger = Counter((tmp_path / "ledger").read_text().split())
         names = ["make", "first", "slow", "last", "here", *(f"loop[size={size}]" for size in (1, 2, 3))]
         assert ledger == Counter(names)
+
+
+HERE = """
+workflow:
+  hosts: {{box: {{ssh_config: {config}, workdir: {base}/remote}}}}
+  nodes:
+    here: {{script: wait.sh, args: [go, {base}/pids]}}
+    first: {{script: wait.sh, args: [first], kind: ssh, host: box}}
+    second: {{script: wait.sh, args: [go], kind: ssh, host: box}}
+  dependencies: ["first, second"]
+"""
+
+
+@pytest.mark.parametrize("where", ["gone", "another store", "another computer"])
+def test_attach_while_a_job_runs_on_this_computer(folder, tmp_path, store, where, monkeypatch):
+    """It runs as long as it runs, and no other try beside it; elsewhere the way to see it is told."""
+    with sshd(tmp_path / "sshd") as config:
+        write(folder, "w.yaml", HERE.format(base=tmp_path, config=config))
+        text = f'echo $$ >> "${{2:-/dev/null}}"; while [ ! -e {tmp_path}/$1 ]; do sleep 0.05; done\n'
+        write(folder, "wait.sh", text)
+        run = Workflow("w.yaml").run()
+        until(lambda: {run.refresh().jobs[name].state for name in ("here", "first")} == {"running"})
+        (tmp_path / "first").touch()
+        until(lambda: run.refresh().jobs["second"].state == "running")
+        os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
+        until(lambda: not run.engine_alive())
+        if where == "gone":
+            shutil.rmtree(store)
+        else:
+            monkeypatch.setenv("CC_HOME", str(tmp_path / "other"))
+            with pytest.raises(InputError, match=f"its store is on this computer: CC_HOME={store} jupyter cc resume"):
+                Workflow("w.yaml").attach(run.id)
+        if where == "another store":
+            (tmp_path / "go").touch()
+            monkeypatch.setenv("CC_HOME", str(store))
+            assert Workflow("w.yaml").attach(run.id).wait().state == "done"
+            return
+        if where == "another computer":
+            (file,) = (tmp_path / "remote").glob("*/run.json")
+            spec = json.loads(file.read_text())
+            file.write_text(json.dumps(spec | {"machine": "b0b@laptop"}))
+        again = Workflow("w.yaml").attach(run.id)
+        until(lambda: again.refresh().jobs["second"].state == "running")
+        pids = (tmp_path / "pids").read_text().split()
+        told = again.refresh().jobs["here"]
+        if where == "another computer":
+            assert told.state == "failed" and f"it ran on laptop, where jupyter cc show {run.id} may" in told.reason
+        else:
+            assert told.state == "running" and psutil.pid_exists(int(pids[0])) and len(pids) == 1
+        (tmp_path / "go").touch()
+        assert again.wait().state == "failed" and again.status("second")["state"] == "done"
+        assert where != "gone" or again.status("here")["reason"] == "the attempt's folder is gone"
+        assert again.retry("here").wait().state == "done"
+
+
+def test_an_attach_closes_the_way_that_it_opened(folder, tmp_path, store):
+    """`before` opens it to look for the run there; where the run needs it no more, `after` closes it again."""
+    with sshd(tmp_path / "sshd") as config:
+        way = {"before": "way.sh up", "after": "way.sh x"}
+        host = {"ssh_config": str(config), "workdir": str(tmp_path / "remote"), **way}
+        write(folder, "way.sh", f"#!/bin/sh\necho $1 >> {tmp_path}/ways\n").chmod(0o755)
+        body = {"hosts": {"box": host}, "nodes": {"a": {"exec": "true", "kind": "ssh", "host": "box"}}}
+        write(folder, "w.yaml", json.dumps({"workflow": body}))
+        run = Workflow("w.yaml").run().wait()
+        shutil.rmtree(store)
+        with pytest.raises(InputError, match="no host of the workflow knows"):
+            Workflow("w.yaml").attach("w-20260101-000000-abcde")
+        assert (tmp_path / "ways").read_text().split() == ["up", "x"] * 2
+        assert Workflow("w.yaml").attach(run.id).wait().state == "done"
+        again = ["up", "up", "x"]  # by `attach`, and by the engine, of which the host has not heard that it was ended
+        assert (tmp_path / "ways").read_text().split() == ["up", "x"] * 2 + again
 
 
 def test_what_no_host_knows(folder, tmp_path, cc):

@@ -74,9 +74,8 @@ class LocalHost:
 
     def watch(self, attempts: Sequence[Attempt]) -> None:
         """See Host.watch."""
-        for attempt in attempts:  # they ran: they are not started again
-            live = Live(attempt, f"{self.run_dir}/{attempt.folder}", launches=LAUNCHES)
-            self._live[attempt.job, attempt.number] = live
+        for old in attempts:  # they ran: they are not started again
+            self._live[old.job, old.number] = Live(old, f"{self.run_dir}/{old.folder}", launches=LAUNCHES)
         self._look_within(0)
 
     def cancel(self, attempts: Sequence[Attempt]) -> None:
@@ -194,11 +193,15 @@ class LocalHost:
         return []
 
     def _gone(self, live: Live, living: procs.Living) -> list[Observation]:
-        """The attempt's folder is not there any more: what is left of the attempt must not go on unseen."""
-        if not live.kill_at:
+        """The attempt's folder is not there any more: what is left of the attempt must not go on unseen.
+
+        What another engine began may end by itself: it lost its folder with the whole store, see attach.
+        """
+        if live.child and not live.kill_at:
             self._doom(live, 0, cancelled=False)
-        elif not living:
+        elif not (living if live.kill_at else procs.members([(live.attempt.token, None)])[live.attempt.token]):
             return [self._end(live, "cancelled" if live.cancelled else "lost", "the attempt's folder is gone")]
+        live.claim = live.claim or Claim()
         return []
 
     def _recorded(self, live: Live, folder: Folder, living: procs.Living) -> list[Observation]:
