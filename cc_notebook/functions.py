@@ -12,9 +12,7 @@ from cc_notebook.errors import InputError
 
 Function = Callable[..., Mapping[str, Any] | None]
 MARK = "# Written by cc-notebook from a function of that name: change it there.\n"
-_SCRIPT = (
-    MARK
-    + """\
+_SCRIPT = """{mark}\
 from __future__ import annotations
 
 {source}
@@ -24,7 +22,6 @@ if __name__ == "__main__":
 
     progress(100, **({name}(**params()) or {{}}))
 """
-)
 _KINDS = (int, float, str, bool, list, dict)
 
 
@@ -53,7 +50,7 @@ def write(function: Function, folder: Path) -> str:
     odd = inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function) or inspect.ismethod(function)
     if begin is None or odd or function.__closure__ or name == "<lambda>":
         raise InputError(f"'{name}' cannot be a job: it is no plain function, or uses variables of another one")
-    put(path, MARK, _SCRIPT.format(source="\n".join(lines[begin:]), name=name))
+    put(path, MARK, _SCRIPT.format(mark=MARK, source="\n".join(lines[begin:]), name=name))
     return path.name
 
 

@@ -11,6 +11,7 @@ import ast
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -163,20 +164,27 @@ def check_params(path: str, params: dict[str, Any]) -> None:
 
 def explain(error: BaseException) -> dict[str, Any]:
     """What went wrong, as the fields of `error.json`."""
-    told = {**Client.at, "name": type(error).__name__, "message": str(error)}
+    told: dict[str, Any] = {**Client.at, "name": type(error).__name__, "message": str(error)}
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    limit = "" if most == resource.RLIM_INFINITY else f" (the limit is {most / (1 << 30):.3g} GB)"
+    want = f", perhaps for want of memory{limit}"
     if isinstance(error, PapermillExecutionError):
         told |= {"cell": Client.numbers.get(error.cell_index, 0), "source": error.source}
         told |= {"name": error.ename, "message": error.evalue, "traceback": "\n".join(error.traceback)}
     elif isinstance(error, DeadKernelError) and Kernels.gateway:
         told |= {"name": "DeadKernel", "message": f"the kernel {Kernels.gateway.fate}"}
     elif isinstance(error, DeadKernelError):
-        code = getattr(Client.kernel.provisioner.process, "returncode", None)
-        how = "was killed by signal 9, perhaps for want of memory" if code == -9 else f"died (exit code {code})"
-        told |= {"name": "DeadKernel", "message": f"the kernel {how}"}
+        code = getattr(Client.kernel.provisioner.process, "returncode", None) or 0
+        killed = f"was killed by signal {-code}{want if limit or code == -signal.SIGKILL else ''}"
+        told |= {"name": "DeadKernel", "message": f"the kernel {killed if code < 0 else f'died (exit code {code})'}"}
     elif isinstance(error, CellTimeoutError):
         told |= {"name": "CellTimeout", "message": "the cell took longer than cell_timeout allows"}
     elif isinstance(error, NoSuchKernel):
         told["message"] = f"there is no kernel '{error.name}' here but {', '.join(Kernels().find_kernel_specs())}"
+    elif limit and not told["cell"] and isinstance(error, RuntimeError):
+        told["message"] += want  # the kernel did not begin
+    if told["name"] == "MemoryError":
+        told["message"] = f"{told['message'] or 'out of memory'}{limit}"
     told["message"] = told["message"] or "it says no more"
     return {key: value[:MOST] if isinstance(value, str) else value for key, value in told.items()}
 

@@ -61,15 +61,14 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
 @AS_JSON
 def resume(run_id: str | None, detach: bool, as_json: bool) -> None:
     """Go on with RUN, or with every unfinished run of this computer that is not paused, and wait."""
-    here = store.machine_id()
-    named = [] if run_id is None else [runs.find(run_id)]
-    unfinished = (
-        [run for run in named if run.refresh() and not run.finished] if named else runs.unfinished(runs.all_runs())
-    )
+    found = runs.all_runs() if run_id is None else [runs.find(run_id)]
+    if run_id:
+        found[0].refresh()  # one that is damaged is told, not left out
+    unfinished = runs.unfinished(found)
     paused = [item for item in unfinished if not run_id and item.refresh().paused]
     for item in paused:
         click.echo(f"{item.id} is paused: jupyter cc resume {item.id}", err=True)
-    chosen = [item for item in unfinished if item not in paused and (run_id or item.spec.machine == here)]
+    chosen = [item for item in unfinished if item not in paused and (run_id or item.spec.machine == store.machine_id())]
     seen = {item.id: item.resume().refresh().seq for item in chosen}
     if not detach:
         from cc_notebook.views import watch
@@ -121,7 +120,7 @@ def results(run_id: str, job: str | None, as_csv: bool, sort: str | None, as_jso
     if as_json or as_csv:
         click.echo(json.dumps(found) if as_json else view.as_csv(found), nl=as_json)
     else:
-        view.show(found)
+        view.show(found, runs.find(run_id).spec.folder)
 
 
 @main.command()
@@ -136,7 +135,6 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
     found.status(job)
     if members := found.refresh().flow.members.get(job):
         raise InputError(f"'{job}' is a group, whose members have the logs: name one, as '{members[0]}'")
-    terminal = sys.stdout.isatty()
     if tail is not None and not follow:
         sys.stdout.buffer.write(found.log_reader(job, attempt)(-tail, tail) if tail else b"")
         return
@@ -151,7 +149,7 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
         read = found.log_reader(job, attempt)
         while path and (data := read(offset, 1 << 20)):
             offset += len(data)
-            out = clean(data.decode(errors="replace")).encode() if terminal else data
+            out = clean(data.decode(errors="replace")).encode() if sys.stdout.isatty() else data
             sys.stdout.buffer.write(out)
         sys.stdout.buffer.flush()
         if ended or not follow:

@@ -35,18 +35,15 @@ def rows(run: Run, job: str | None = None) -> Rows:
 
 def _row(run: Run, name: str) -> dict[str, Any]:
     status, item = run.refresh().jobs[name], run.refresh().flow.scope(name).item
-    taken = _time(status.ended) - _time(status.started) if status.started and status.ended else None
+    times = [datetime.fromisoformat(text) for text in (status.started, status.ended) if text]
+    taken = (times[1] - times[0]).total_seconds() if len(times) == 2 else None
     error = status.reason if status.state == "failed" else ""
     row: dict[str, Any] = {"job": name, "state": status.state}
-    told = {"time": taken, "cell": status.error.get("cell", ""), "error": error, "file": _file(run, name)}
+    told = {"time": taken, "cell": status.error.get("cell") or "", "error": error, "file": _file(run, name)}
     values = {key if key not in {*row, *told} else f"value {key}": value for key, value in item.items()}
     known = {*row, *told, *values}
     outputs = {key if key not in known else f"output {key}": value for key, value in status.outputs.items()}
     return {"job": name, **values, "state": status.state, **outputs, **told}
-
-
-def _time(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def _file(run: Run, name: str) -> str:
@@ -71,21 +68,22 @@ def ordered(found: Rows, column: str) -> Rows:
     return [*there, *(row for row in found if row.get(name) in (None, ""))]
 
 
-def show(found: Rows) -> None:
-    """Print the rows as a table. Names and files of members, which are long, are left to CSV and JSON."""
+def show(found: Rows, folder: str) -> None:
+    """Print the rows as a table. Names and files of members, which are long, are left to CSV and JSON.
+
+    In a terminal that knows links each state is one to the row's executed notebook or log, below `folder`.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    full = [name for name in columns(found) if any(row.get(name) not in (None, "") for row in found)]
-    shown = [name for name in full if name not in ("job", "file")]
+    shown = [name for name in columns(found)[1:-1] if any(row.get(name) not in (None, "") for row in found)]
     for name in shown:
         table.add_column(clean(name), overflow="fold")
     for row in found:
-        texts = (f"{row[name]:.3g}" if name == "time" and row[name] else _text(row.get(name)) for name in shown)
-        table.add_row(*map(Text, texts))
+        texts = {name: f"{row[name]:.3g}" if name == "time" and row[name] else _text(row.get(name)) for name in shown}
+        link = f"link {Path(folder, row['file']).as_uri()}" if row["file"] else ""
+        table.add_row(*(Text(text, link if name == "state" else "") for name, text in texts.items()))
     Console().print(table if found else "the loop has no members")
     if found:
-        Console().print(
-            Text(f"a row's log: jupyter cc logs RUN '{clean(found[0]['job'])}'; again: jupyter cc retry RUN …")
-        )
+        Console().print(Text(f"log: jupyter cc logs RUN '{clean(found[0]['job'])}', again: retry RUN …, files: --csv"))
 
 
 def as_csv(found: Rows) -> str:
