@@ -197,10 +197,20 @@ def test_the_story_of_the_example(server, page):
     press(page, "Timeline")
     page.locator(".ran").nth(7).wait_for()
     assert page.locator(".critical").count() >= 4
+    (log,) = (path for path in server.home.glob(f"workflows/*/*-runs/{run}/*.log") if "[rate=0.1]" in path.name)
+    log.with_suffix(".ipynb").write_text("{}")  # as an executed notebook leaves it
     press(page, "Results")
     page.get_by_role("button", name="Run this row again").nth(2).wait_for()
     assert "compute[rate=" in codes(page)["Run this row again"]["CLI"]
     assert page.get_by_role("columnheader").all_inner_texts()[:4] == ["Job", "rate", "loss", "time (s)"]
+    with page.expect_download() as executed:
+        page.get_by_role("link", name="notebook", exact=True).click()
+    assert executed.value.suggested_filename.endswith(".ipynb")
+    with page.expect_popup() as shown:
+        page.get_by_role("link", name="log", exact=True).nth(1).click()
+    shown.value.get_by_text("loss=").wait_for()
+    assert shown.value.url.endswith("/jobs/compute%5Brate%3D0.001%5D/log")
+    shown.value.close()
     with page.expect_download() as csv:
         page.get_by_role("link", name="CSV").click()
     assert "compute[rate=0.001]" in csv.value.path().read_text()

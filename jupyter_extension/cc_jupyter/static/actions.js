@@ -13,9 +13,7 @@ export * from "./code.js";
 export const removal = (own, question, next, code) => ({
   name: "Delete", look: "danger", code: () => code,
   does: async () => {
-    if (!confirm(question)) return;
-    await ask("DELETE", own);
-    visit(next);
+    if (confirm(question)) await ask("DELETE", own).then(() => visit(next));
   },
 });
 

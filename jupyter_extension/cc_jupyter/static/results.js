@@ -1,4 +1,4 @@
-// A loop's members as a table: their values, outputs, time and state; each row can run again.
+// A loop's members as a table: their values, outputs, time, state, and notebook or log; each row can run again.
 
 import { at, get } from "./api.js";
 import { bar, steerCode } from "./actions.js";
@@ -35,11 +35,13 @@ export class Results {
       does: () => this.store.ask("jobs", job, "retry"), code: () => steerCode(this.store.id, "retry", job) }]).element;
     const named = ({ job }) => button(job, () => this.pick(job), "quiet plain");
     const first = { title: "Job", key: "job", kind: "name", show: named };
+    const kept = ({ job, file }, kind = file.endsWith(".ipynb") ? "notebook" : "log") =>
+      file && link(kind, at(["runs", this.store.id, "jobs", job, kind]), { target: kind === "log" && "_blank" });
     const state = { title: "State", key: "state", show: (row) => mark(row.state) };
     const kind = (key) => (rows.some((row) => typeof row[key] === "number") ? "number" : "");
-    const title = (key) => (key === "time" ? "time (s)" : key);
-    const values = keys.map((key) => ({ title: title(key), value: (row) => told(row[key]), kind: kind(key) }));
-    this.table = new Table("Results", "job", [first, ...values, state, { show: again }]);
+    const title = { time: "time (s)" }, file = { title: "File", key: "file", show: kept };
+    const values = keys.map((key) => ({ title: title[key] || key, value: (row) => told(row[key]), kind: kind(key) }));
+    this.table = new Table("Results", "job", [first, ...values, state, file, { show: again }]);
     this.which.replaceChildren(...loops.map((loop) => make("option", { selected: loop === name }, loop)));
     this.element.replaceChildren(head(this.which, link("CSV", csv, { download: "" })), this.table.element);
   }
