@@ -183,9 +183,8 @@ def explain(error: BaseException) -> dict[str, Any]:
         told["message"] = f"there is no kernel '{error.name}' here but {', '.join(Kernels().find_kernel_specs())}"
     elif limit and not told["cell"] and isinstance(error, RuntimeError):
         told["message"] += want  # the kernel did not begin
-    if told["name"] == "MemoryError":
-        told["message"] = f"{told['message'] or 'out of memory'}{limit}"
-    told["message"] = told["message"] or "it says no more"
+    starved = told["name"] == "MemoryError"
+    told["message"] = (told["message"] or ("out of memory" if starved else "it says no more")) + limit * starved
     return {key: value[:MOST] if isinstance(value, str) else value for key, value in told.items()}
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import networkx
 
 __all__ = ["Job", "Run", "Workflow"]
+File = str | Path | None
+Order = Sequence[str] | None
 
 
 class Workflow(Shown):
@@ -34,7 +36,7 @@ class Workflow(Shown):
     home is the current folder. Raises SpecError with every problem of a file, InputError for a file that is not there.
     """
 
-    def __init__(self, name: str | Path | None = None, filename: str | Path | None = None) -> None:
+    def __init__(self, name: File = None, filename: File = None) -> None:
         if filename is None and str(name).endswith((".yaml", ".yml")):
             name, filename = None, name
         self.filename = Path(os.path.expanduser(filename)).absolute() if filename else None
@@ -198,7 +200,7 @@ class Workflow(Shown):
         store.register(path.stem, path)
         return self
 
-    def save(self, filename: str | Path | None = None, overwrite: bool = False) -> Path:
+    def save(self, filename: File = None, overwrite: bool = False) -> Path:
         """Write the workflow; comments and order of a file that is there survive. Returns the path.
 
         Raises InputError if somebody else has changed the workflow's file since it was loaded, unless `overwrite`.
@@ -292,7 +294,7 @@ class Workflow(Shown):
         """The runs of this workflow, newest first."""
         return (run for run in reversed(runs.all_runs(self.name)) if run.spec.folder == str(self.folder))
 
-    def display(self, filename: str | Path | None = None, name: str = "workflow", first: bool = True) -> Path | None:
+    def display(self, filename: File = None, name: str = "workflow", first: bool = True) -> Path | None:
         """Show the graph of the workflow in its newest run, or as it is written; in a notebook this returns None.
 
         With a `filename` (.svg .png .pdf .dot) the picture is written there; without one, and where nothing can be
@@ -363,21 +365,17 @@ class Workflow(Shown):
         return attach(self.model(), str(self.filename or ""), str(self.folder), run)
 
     def run_topo(
-        self,
-        order: Sequence[str] | None = None,
-        dryrun: bool = False,
-        show: bool = True,
-        filename: str | Path | None = None,
+        self, order: Order = None, dryrun: bool = False, show: bool = True, filename: File = None
     ) -> Run | None:
         """Run one job after the other, in `order` or a topological one, and wait; see `run_parallel`."""
         return self._run_and_wait(dryrun, show, filename, sequential=True, order=order or ())
 
     def run_parallel(
         self,
-        order: Sequence[str] | None = None,
+        order: Order = None,
         dryrun: bool = False,
         show: bool = True,
-        filename: str | Path | None = None,
+        filename: File = None,
         max_parallel: int | None = None,
     ) -> Run | None:
         """Run what can run at the same time, wait for the end and return the run; an interrupt leaves it going.
@@ -387,7 +385,7 @@ class Workflow(Shown):
         """
         return self._run_and_wait(dryrun, show, filename, max_parallel=max_parallel)
 
-    def _run_and_wait(self, dryrun: bool, show: bool, filename: str | Path | None, **options: Any) -> Run | None:
+    def _run_and_wait(self, dryrun: bool, show: bool, filename: File, **options: Any) -> Run | None:
         from cc_notebook.views import picture, table
 
         if filename:

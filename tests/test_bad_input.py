@@ -303,6 +303,51 @@ def test_unknown_job_or_impossible_request(finished, monkeypatch, words, said):
     assert set(after) <= {"engine", "refused"}
 
 
+VERBS = ["--help", "show --help", "runs", "show last", "events last", "logs last fetch", "explain last fetch", "schema"]
+
+
+@pytest.mark.parametrize("words", [*VERBS, "run w.yaml", "run w.yaml --json", "workflow status --name=w"])
+def test_an_output_that_takes_nothing(finished, monkeypatch, words):
+    """On a full disk every command says so in one line; where nobody reads on, it leaves as quietly as others do."""
+    monkeypatch.setenv("CC_HOME", str(finished / "home"))
+    monkeypatch.chdir(finished / "work")
+    command = [sys.executable, "-m", "cc_notebook.cli", *words.split()]
+    how = {"stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True, "timeout": 60}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, check=False, **how)
+    said = "error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        done = subprocess.run(command, stdout=closed, check=False, **how)
+    assert done.returncode == 1 and done.stderr == ""
+
+
+def test_names_that_are_no_text(cc):
+    """A name in another encoding than UTF-8, of a run, a file, a job or the folder, is refused; nothing is made."""
+    file(PAIR)
+    for words in (["show", "\udcff"], ["run", "\udcff.yaml"], ["new", "\udcff"], ["set", "a=\udcff"], ["\udcff"]):
+        check_refused(cc(*words), "\\udcff", "UTF-8")
+    os.mkdir("\udcff")
+    os.rename("w.yaml", "\udcff/w.yaml")
+    check_refused(cc("run", "\udcff/w.yaml"), "UTF-8")
+    os.chdir("\udcff")
+    check_refused(cc("run", "w.yaml"), "UTF-8")
+    assert os.listdir() == ["w.yaml"]
+
+
+def test_a_picture_that_cannot_be_written(cc):
+    """That is told before the run starts; an older picture stays until there is a new one."""
+    file(PAIR)
+    check_refused(cc("run", "w.yaml", "--picture", "w.yaml/x.svg"), "w.yaml/x.svg cannot be written")
+    check_refused(cc("run", "w.yaml", "--picture", "/proc/x.svg"), "/proc/x.svg cannot be written")
+    Path("old.svg").write_text("old")
+    assert cc("run", "w.yaml", "--picture", "old.svg", "--dry-run").code == 0
+    assert cc("run", "w.yaml", "--picture", "new.svg", "--only", "none").code == 2
+    assert Path("old.svg").read_text() == "old" and not Path("new.svg").exists()
+
+
 def test_a_store_that_cannot_be_made(cc):
     """A store that is a file is refused with its name and the way out."""
     answer = cc("run", file(PAIR), CC_HOME=str(Path("w.yaml").absolute()))

@@ -209,9 +209,9 @@ def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):
 
 def test_without_a_way_a_cancel_ends_the_run(cloud, folder):
     """Where no way was ever open nothing can have begun, so nobody has to be asked there."""
-    write(folder, "up.sh", "#!/bin/sh\necho no route >&2; exit 7\n").chmod(0o755)
+    write(folder, "up.sh", "#!/bin/sh\necho no route >&2; kill -9 $$\n").chmod(0o755)
     run = flow(cloud, a="echo a").run()
-    until(lambda: "before: " in run.note())
+    assert "was killed by signal 9: no route" in until(lambda: "before: " in run.note() and run.note())
     assert run.cancel().wait(30).state == "cancelled" and run.status("a")["state"] == "cancelled"
 
 

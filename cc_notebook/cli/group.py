@@ -1,5 +1,6 @@
 """The group that every command joins, and what they share: errors as one clear text, names, KEY=VALUE."""
 
+import errno
 import io
 import os
 import sys
@@ -15,14 +16,26 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 
 class _Commands(click.Group):
-    """Shows an error of ours, and Ctrl-C at any moment, as one clear text without a traceback."""
+    """Shows an error of ours, what is no text or cannot be written, and Ctrl-C at any moment, without a traceback."""
+
+    def main(self, args: Any = None, *more: Any, **options: Any) -> Any:
+        try:
+            " ".join(sys.argv[1:] if args is None else args).encode()
+            return super().main(args, *more, **options)
+        except CCError as error:
+            told = str(error)
+        except UnicodeEncodeError as error:
+            told = f"{error.object!a} is no text in UTF-8: give it another name"
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # a disk, or a terminal that has gone
+                raise
+            told = f"{error.filename or 'the output'} cannot be written: {error.strerror}"
+        click.echo("\n".join(f"error: {clean(line)}" for line in told.splitlines()), err=True)
+        sys.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except CCError as error:
-            click.echo("\n".join(f"error: {clean(line)}" for line in str(error).splitlines()), err=True)
-            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("\ninterrupted; what was started goes on, see: jupyter cc runs", err=True)
             ctx.exit(130)

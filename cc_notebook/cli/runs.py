@@ -41,13 +41,13 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     flow = Workflow(filename=file_of(file))
     values = dict(pair(text) for text in params)
     picture, only = options.pop("picture"), options.pop("only") or None
-    if picture:
-        pictures.check(Path(picture))
     if dry_run:
         model = select(with_params(flow.model(), values), options["from_"], only)
         lines = table.written(model, (), flow.folder)
         click.echo(table.data(lines, "json") if as_json else table.text(lines), nl=False)
         return
+    if picture:
+        pictures.check(Path(picture))
     started = flow.run(values, only=only, **options)
     if detach:
         click.echo(json.dumps({"run": started.id}) if as_json else started.id)

@@ -104,6 +104,7 @@ def command(
         text = out.read().decode(errors="replace")
     if child.returncode == LATE:
         raise UnavailableError(f"{told} did not end within {LIMIT:g} s")
-    if child.returncode:
-        raise UnavailableError(f"{told} ended with exit code {child.returncode}: {text.strip()[-300:]}")
+    if code := child.returncode:
+        how = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+        raise UnavailableError(f"{told} {how}: {text.strip()[-300:]}")
     return text

@@ -44,9 +44,13 @@ _TEXT = re.compile("(?<=>)[^<\n]+(?=</text>)")
 
 
 def check(path: Path) -> None:
-    """Raises InputError if the file's ending is no picture's."""
+    """Raises InputError if the file's ending is no picture's, and ResourceError if it cannot be written."""
     if path.suffix not in FORMATS:
         raise InputError(f"{path.name}: a picture's name ends with {', '.join(FORMATS)}")
+    there = path.exists()
+    put(path, b"", "ab")
+    if not there:
+        path.unlink()
 
 
 def write(flow: Workflow, run: RunState, path: Path) -> None:
@@ -129,11 +133,12 @@ def display(flow: Workflow, run: RunState, path: Path | None, default: Path) -> 
     return path or default
 
 
-def put(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes, how: str = "wb") -> None:
     """Write a file that a user asked for, and its folder. Raises ResourceError."""
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        with open(path, how) as file:
+            file.write(data)
     except OSError as error:
         raise ResourceError(f"{path} cannot be written: {error.strerror}") from error
 

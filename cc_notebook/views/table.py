@@ -64,20 +64,7 @@ def rows(run: Run, members: bool = False) -> list[Row]:
     """The table of a run now, in topological order: groups as one row each, or with all their `members`."""
     status = run.status()["jobs"]
     flow = run.refresh().flow
-    return [
-        Row(
-            number,
-            name,
-            status[name].get("waiting") or status[name]["state"],
-            flow.jobs[name].host or "local",
-            status[name]["progress"],
-            _elapsed(status[name]["started"], status[name]["ended"], status[name]["state"]),
-            _what(flow.jobs[name]),
-            f"{status[name]['reason']}{' (script changed since attempt 1)' * status[name]['changed']}".strip(),
-            _counts(status[name]) or status[name]["step"],
-        )
-        for number, name in enumerate(flow.order(members))
-    ]
+    return [_row(n, name, flow.jobs[name], status[name]) for n, name in enumerate(flow.order(members))]
 
 
 def written(workflow: Workflow, order: Sequence[str] = (), folder: str | Path | None = None) -> list[Row]:
@@ -188,6 +175,13 @@ def _table(lines: Sequence[Row], width: int) -> Table:
         cells = [Text(row.elapsed), Text(clean(row.script))][: len(columns) - 5]
         table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
     return table
+
+
+def _row(number: int, name: str, job: Job, told: Mapping[str, Any]) -> Row:
+    reason = f"{told['reason']}{' (script changed since attempt 1)' * told['changed']}".strip()
+    elapsed, step = _elapsed(told["started"], told["ended"], told["state"]), _counts(told) or told["step"]
+    state, host = told.get("waiting") or told["state"], job.host or "local"
+    return Row(number, name, state, host, told["progress"], elapsed, _what(job), reason, step)
 
 
 def _what(job: Job) -> str:
