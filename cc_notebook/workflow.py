@@ -110,8 +110,7 @@ class Workflow(Shown):
         own = dict(attributes.get("params") or {})
         free = {key: argument for key, argument in functions.arguments(function).items() if key not in own}
         for key, argument in free.items():
-            default = None if argument.default is argument.empty else argument.default
-            self.params.setdefault(key, default)
+            self.params.setdefault(key, None if argument.default is argument.empty else argument.default)
             self._arguments[key] = argument
         params = own | {key: f"{{params.{key}}}" for key in free}
         script = functions.write(function, self.folder)
@@ -339,6 +338,7 @@ class Workflow(Shown):
         taken |= {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
         source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
         value = hosts.supported(value)
+        python = Path(sys.executable).with_name("python{}.{}".format(*sys.version_info))  # by whatever name we began
         wanted = model.RunSpec(
             run=run_id or store.new_id(self.name),
             workflow=value,
@@ -350,7 +350,7 @@ class Workflow(Shown):
             reuse=tuple(run.id for run in runs_before) if reuse else (),
             max_parallel=max_parallel,
             machine=store.machine_id(),
-            python=sys.executable,
+            python=str(python if python.exists() else sys.executable),
             created=store.now(),
         )
         with store.alone("start"):

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -403,9 +405,14 @@ def test_reuse_says_in_lines_why_a_job_runs_again(folder, cc):
         params="size: 10",
     )
     assert "submitted" not in cc("run", "w.yaml").stdout
-    again = cc("run", "w.yaml", "--reuse", "--param", "size=100").stdout
+    words = ["run", "w.yaml", "--reuse", "--param", "size=100"]
+    again = cc(*words).stdout
     assert "○ train submitted: param size changed 10 → 100\n" in again, again
     assert "other submitted" not in again and "✓ other done: unchanged since" in again
+    for name in ("python", "python3"):  # one interpreter, as a kernel and as the command line call it
+        command = [Path(sys.executable).with_name(name), "-m", "cc_notebook.cli", *words]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert "submitted" not in told and "✓ train done: unchanged since" in told
 
 
 def test_results_of_a_sweep(folder, cc):

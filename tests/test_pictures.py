@@ -160,10 +160,11 @@ def test_hostile_texts_are_texts(folder):
 def test_figure_7(folder):
     """The picture over time shows the first change, the last one, and twelve moments at most, in their order."""
     flow = Workflow(name="w")
-    a, b, c = (flow.add_job(name, exec="true") for name in "abc")
+    a, b, c = (flow.add_job(name, exec="true", label=f"{name} {{created.%Y}}") for name in "abc")
     a >> b >> c
     run = flow.run().wait()
     picture.states(run, folder / "few.svg")
+    assert "N/A" not in (folder / "few.svg").read_text()
     groups = [g for g in ElementTree.parse(folder / "few.svg").iter(f"{SVG}g") if g.get("class") == "cluster"]
     captions = [[text.text for text in group.iter(f"{SVG}text")] for group in groups]
     assert 6 <= len(captions) <= 9

@@ -55,7 +55,7 @@ def sentence(event: Event) -> str:
         "grow": f"gets members: {len(event.items)}",
         "take": f"taken over, with its outputs{why}",
         "start": f"{attempt} claimed by process {event.native_id} at {event.started}",
-        "done": f"all its members have ended {event.reason}" if event.ending == "members" else proof,
+        "done": f"all its members have ended{why}" if event.ending == "members" else proof,
         "reset": "made ready again by a retry",
         "mark": f"set to {event.state} by hand",
         "progress": " ".join(f"{key}={value}" for key, value in reported.items() if value is not None),

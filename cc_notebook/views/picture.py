@@ -98,7 +98,7 @@ def dot(flow: Workflow, run: RunState) -> str:
 def states(run: Run, path: Path) -> None:
     """Draw how the graph of a run changed: after each change of a job's state, or after twelve of them."""
     check(path)
-    flow, lines, view = run.refresh().flow.drawn(), list[str](), RunState(run.spec.workflow)
+    flow, lines, view = run.refresh().flow.drawn(), list[str](), RunState(run.spec.workflow, run.spec.created)
     befores, afters = graph.relatives(flow.jobs, flow.edges)
     changes = [event.seq for event in run.events() if event.type in TABLE and event.type not in ("progress", "submit")]
     chosen = {changes[round(n * (len(changes) - 1) / (MOMENTS - 1))] for n in range(MOMENTS) if changes}

@@ -165,7 +165,7 @@ def graph(run: str, ending: Literal["svg", "json"], members: bool = False, open:
     drawing is as it was after that event.
     """
     found = run_of(run)
-    view = found.refresh() if seq is None else state.RunState(found.spec.workflow)
+    view = found.refresh() if seq is None else state.RunState(found.spec.workflow, found.spec.created)
     for event in () if seq is None else takewhile(lambda event: event.seq <= seq, found.events()):
         view.feed(event)
     flow = view.flow
