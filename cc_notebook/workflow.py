@@ -223,22 +223,25 @@ class Workflow(Shown):
     def _written(self) -> str:
         return repr({"params": {}, **self._body})
 
-    def save_with_state(self, filename: str | Path, stdout: bool = False) -> str | None:
-        """Save the workflow with each job's status, progress and outputs in its newest run; the text if `stdout`."""
+    def save_with_state(self, filename: str | Path | None, stdout: bool = False) -> str | None:
+        """Save the workflow with each job's status, progress and outputs in its newest run; the text if `stdout`.
+
+        Comments in its file survive. With None in the place of a file it is written nowhere.
+        """
         run, nodes = self.newest(), {name: dict(node) for name, node in self.nodes.items()}
         for name, status in run.refresh().jobs.items() if run else ():
-            told = {"status": status.state, "progress": status.progress, "outputs": dict(status.outputs)}
             if name in nodes:  # not a member of a loop, and not one that has joined the run
-                nodes[name].update({key: value for key, value in told.items() if value != {}})
-        text = save.text({**self._body, "nodes": nodes}, "")
-        store.write_new(Path(os.path.expanduser(filename)).absolute(), text)
+                outputs = {"outputs": dict(status.outputs)} if status.outputs else {}
+                nodes[name] |= {"status": status.state, "progress": status.progress, **outputs}
+        text = save.text({**self._body, "nodes": nodes}, self._text.decode())
+        if filename is not None:
+            store.write_new(Path(os.path.expanduser(filename)).absolute(), text)
         return text if stdout else None
 
     def load_with_state(self, filename: str | Path) -> Self:
         """Load what `save_with_state` wrote: the next run takes over the jobs that were done, with their outputs."""
-        self.load(filename)
-        done = {name: node for name, node in self.nodes.items() if node.get("status") == "done"}
-        self._taken = {name: dict(node.get("outputs") or {}) for name, node in done.items()}
+        nodes = self.load(filename).nodes.items()
+        self._taken = {name: dict(node.get("outputs") or {}) for name, node in nodes if node.get("status") == "done"}
         return self
 
     def model(self) -> model.Workflow:

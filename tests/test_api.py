@@ -115,10 +115,13 @@ def test_state_is_saved_and_taken_over(folder):
     flow = Workflow(name="w")
     flow.add_job("a", script="a.sh", label="{name}")
     flow.add_job("b", script="b.sh", env={"ROWS": "{a.rows}"}, after="a")
-    flow.save()
+    path = flow.save()
+    path.write_text(path.read_text() + "# mine\n")
+    flow.load(path)
     assert flow.run().wait().state == "failed"
     text = flow.save_with_state("saved.yaml", stdout=True)
     assert (folder / "saved.yaml").read_text() == text and flow.save_with_state("saved.yaml") is None
+    assert flow.save_with_state(None, stdout=True) == text and "# mine\n" in text
     write(folder, "mended", "")
     program = "from cc_notebook import Workflow\nw = Workflow(name='again')\nw.load_with_state('saved.yaml')\n"
     program += "run = w.run().wait()\nprint(run.state, run.status('a')['attempt'], run.outputs('a'))\n"

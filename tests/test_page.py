@@ -194,6 +194,11 @@ def test_the_story_of_the_example(server, page):
     page.get_by_role("button", name="compute[rate=0.01]: done").wait_for()
     assert page.evaluate("document.activeElement.ariaLabel") == "compute: done"
     assert page.locator("tbody th").all_inner_texts()[2:4] == ["▾\ncompute", "compute[rate=0.1]"]
+    fold = page.get_by_role("button", name="Members of compute")
+    for opened in (False, True):
+        fold.press("Enter")
+        page.locator(f"tbody [aria-expanded={str(opened).lower()}]").wait_for()
+        assert page.evaluate("document.activeElement.ariaLabel") == "Members of compute"
     press(page, "Timeline")
     page.locator(".ran").nth(7).wait_for()
     assert page.locator(".critical").count() >= 4
@@ -486,6 +491,27 @@ def test_jobs_are_written_by_forms(server, page, tmp_path):
         server.plain("PUT", "workflows/forms", data=before, headers={"Content-Type": "application/yaml"})
         subprocess.run(["bash", "-c", told["Save"][kind]], env=environment, check=True, capture_output=True, timeout=60)
         assert server("GET", "workflows/forms/jobs/work").json()["timeout"] == 7
+
+
+@BELOW
+def test_downloads_are_named_by_the_workflow(server, page):
+    """A workflow that is told apart by its path is downloaded by its name, after its first run also with its state."""
+    for folder in ("one", "two"):
+        (server.root / folder).mkdir()
+        (server.root / folder / "twice.yaml").write_text("workflow: {nodes: {a: {exec: 'true'}}}")
+        server("POST", "workflows", 201, json={"path": f"{folder}/twice.yaml"})
+    page.goto(pages(server) + "workflows/two%2Ftwice.yaml")
+    page.get_by_text("no run yet").wait_for()
+    assert not page.get_by_role("button", name="Download with state").is_visible()
+    assert "-o twice.yaml " in codes(page)["Download YAML"]["curl"]
+    server("POST", "runs?wait=30", 200, json={"workflow": "two/twice.yaml"})
+    page.reload()
+    for name, ending in (("Download YAML", "yaml"), ("Download with state", "zip")):
+        with page.expect_download() as saved:
+            press(page, name)
+        assert saved.value.suggested_filename == f"twice.{ending}"
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert b"status: done" in archive.read("twice.yaml")
 
 
 def is_start(node):

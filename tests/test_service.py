@@ -636,6 +636,26 @@ def test_an_archive_becomes_a_workflow(server, name, media, data):
     assert server("GET", "runs/last/jobs/a/log").text == "hello\n"
 
 
+def test_a_workflow_is_exported_with_its_state(server, folder):
+    """YAML and archive tell each job's state in the newest run if asked to; with it a run elsewhere begins there."""
+    text = "workflow:  # mine\n  nodes:\n    a: {script: a.sh}\n    b: {exec: 'test -e mended', after: a}\n"
+    data = zipped({"kept.yaml": text, "a.sh": "echo '# cloudmesh rows=7'"})
+    server("POST", "workflows?name=kept", 201, data=data, headers={"Content-Type": "application/zip"})
+    yaml = "workflows/kept?format=yaml"
+    assert server("GET", f"{yaml}&state=true").text == server("GET", yaml).text == text  # before the first run
+    assert server("POST", "runs?wait=30", 200, json={"workflow": "kept"}).json()["state"] == "failed"
+    told = server("GET", f"{yaml}&state=true")
+    assert "# mine" in told.text and "status: done" in told.text and "status: failed" in told.text
+    assert server("GET", "workflows/kept?state=true").json()["state"]["jobs"]["b"]["state"] == "failed"
+    assert server("GET", yaml).text == text
+    with zipfile.ZipFile(io.BytesIO(server("GET", "workflows/kept/archive?state=true").content)) as packed:
+        assert packed.read("kept.yaml") == told.content and packed.read("a.sh")
+        packed.extractall(folder)
+    (folder / "mended").touch()
+    run = Workflow(name="kept").load_with_state("kept.yaml").run().wait()
+    assert run.state == "done" and run.outputs("a") == {"rows": 7} and run.status("a")["attempt"] == 0
+
+
 def test_an_archive_comes_by_a_form(server):
     """multipart/form-data with one file."""
     server("POST", "workflows?name=form", 201, files={"file": ("packed.zip", zipped(GOOD))})

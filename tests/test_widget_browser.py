@@ -326,7 +326,7 @@ def test_what_cannot_be_done_says_why(lab, browser, notebook, tmp_path):
         book.page.locator(".cc-line", has_text="server pages no (buttons wait for the kernel)").first.wait_for()
         book.button("run")
         book.until("✓ a\n100%")
-        book.page.close()
+        book.clean()  # nobody was asked who does not answer
     finally:
         bare.process.terminate()
         bare.process.wait(30)

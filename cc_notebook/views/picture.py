@@ -56,7 +56,7 @@ def check(path: Path) -> None:
 def write(flow: Workflow, run: RunState, path: Path) -> None:
     """Draw the graph with the state of each job into a file; its ending says the format."""
     check(path)
-    put(path, svg(flow, run).encode() if path.suffix == ".svg" else _drawn(dot(flow, run), path.suffix))
+    put(path, svg(flow, run).encode() if path.suffix == ".svg" else drawn(dot(flow, run), path.suffix))
 
 
 def svg(flow: Workflow, run: RunState) -> str:
@@ -116,7 +116,7 @@ def states(run: Run, path: Path) -> None:
         lines += [f"{ids[name]} -> below{number} [style=invis]" for name in flow.jobs if not afters[name]]
         tops = [ids[name] for name in flow.jobs if not befores[name] and number >= COLUMNS]
         lines += [f"below{number - COLUMNS} -> {top} [style=invis]" for top in tops]
-    put(path, _drawn(_graph(flow.name, lines), path.suffix))
+    put(path, drawn(_graph(flow.name, lines), path.suffix))
 
 
 def display(flow: Workflow, run: RunState, path: Path | None, default: Path) -> Path | None:
@@ -195,7 +195,7 @@ def _laid_out(plan: str) -> str:
     kept = cache / f"{hashlib.sha256(plan.encode()).hexdigest()[:32]}.svg"
     with suppress(OSError):
         return kept.read_text(encoding="utf-8")
-    text = _drawn(plan, ".svg").decode()
+    text = drawn(plan, ".svg").decode()
     text = _NOISE.sub("", text[text.index("<svg") :])
     with suppress(OSError, ResourceError):  # where it cannot be kept there is a picture all the same
         cache.mkdir(mode=0o700, exist_ok=True)
@@ -205,7 +205,8 @@ def _laid_out(plan: str) -> str:
     return text
 
 
-def _drawn(text: str, ending: str) -> bytes:
+def drawn(text: str, ending: str) -> bytes:
+    """A text in the language of `dot` as a picture of the kind that this ending names."""
     if ending == ".dot":
         return text.encode()
     words = [sys.executable, "-c", _DRAW, ending[1:]]

@@ -7,7 +7,7 @@ const make = (tag, className, props = {}, ...parts) => {
   return found;
 };
 
-// Of JupyterLab or Notebook; elsewhere the kernel is all there is.
+// Of JupyterLab or Notebook; elsewhere the kernel is all there is, as on a server without our extension (`ccApi`).
 const settings = () => JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
 
 const theme = () => {
@@ -38,8 +38,8 @@ const paint = (cy, dark) => {
 };
 
 async function ask(method, path, body) {
-  const { baseUrl, token } = settings();
-  if (!baseUrl) return null;
+  const { baseUrl, token, ccApi } = settings();
+  if (!ccApi) return null;
   const cookie = document.cookie.split("; ").find((one) => one.startsWith("_xsrf="));
   const headers = { "Idempotency-Key": crypto.randomUUID?.() ?? `${Math.random()}`.slice(2) };
   if (cookie) headers["X-XSRFToken"] = cookie.slice(6);
@@ -71,8 +71,7 @@ class Panel {
     this.open = ""; // "", "run" or "edit": which page is shown below the graph
     this.title = make("span", "cc-title");
     this.state = make("span", "cc-state");
-    const pick = () => this.tell({ pick: this.runs.value });
-    this.runs = make("select", "cc-runs", { title: "The run that is shown", onchange: pick });
+    this.runs = make("select", "cc-runs", { title: "The run that is shown", onchange: () => this.tell({ pick: this.runs.value }) });
     this.buttons = BUTTONS.map(([verb, sign, text, usable]) =>
       ({ button: make("button", `cc-button cc-${verb}`, { onclick: () => this.act(verb) }), sign, text, usable }));
     this.more = this.page("run", "Details", "Table, log, timeline and events of this run");
@@ -221,9 +220,7 @@ class Panel {
     this.frames();
   }
 
-  say(text) {
-    if (this.line.textContent !== text) this.line.textContent = text;
-  }
+  say(text) { if (this.line.textContent !== text) this.line.textContent = text; }
 
   frames() {
     const { told: { run, selected, text }, file } = this;
@@ -252,10 +249,7 @@ class Panel {
     const answer = this.http && (again ? file && !unsaved : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
     if (answer?.ok) return;
     const told = answer && answer.status !== 404 ? await answer.json().catch(() => null) : null;
-    if (told?.message) {
-      this.say([told.message, told.hint].filter(Boolean).join("; "));
-      return;
-    }
+    if (told?.message) return this.say([told.message, told.hint].filter(Boolean).join("; "));
     this.say("The kernel has been asked; it answers when no cell computes.");
     this.tell({ verb });
   }

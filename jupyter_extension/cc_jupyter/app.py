@@ -1,6 +1,7 @@
 """The extension as a Jupyter server knows it: its name, its routes, and its pages `cc/` and `cc/docs`."""
 
 import asyncio
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,7 @@ class PageHandler(JupyterHandler):
         told = {"base": f"{self.base_url}cc/", "symbols": SYMBOLS, "theme": self.get_query_argument("theme", "")}
         told["cookie"] = str(bool(self.xsrf_token))  # its use sets the cookie that the page's scripts read
         page = (HERE / "page.html").read_text(encoding="utf-8")
-        for name, text in told.items():
-            page = page.replace(f"@{name}@", escape(text))
-        self.finish(page)
+        self.finish(re.sub("@([a-z]+)@", lambda name: escape(told[name[1]]), page))
 
 
 class CCExtension(ExtensionApp):
@@ -68,4 +67,5 @@ class CCExtension(ExtensionApp):
     static_paths: Any = [str(HERE / "static"), str(PARTS), *([str(swagger_ui_path)] if swagger_ui_path else [])]
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        serverapp.web_app.settings.setdefault("page_config_data", {})["ccApi"] = True  # the widget asks nowhere else
         self._living = asyncio.create_task(live(serverapp.web_app.settings, self.log))

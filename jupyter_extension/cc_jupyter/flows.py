@@ -2,10 +2,8 @@
 
 import dataclasses
 import hashlib
-import os
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,14 +69,17 @@ def create(ask: Ask, body: models.NewWorkflow | models.File | None = None, name:
 
 
 def get(ask: Ask, name: str, format: Literal["json", "yaml"] | None = None, state: bool = False) -> Reply:
-    """Get a workflow as it is written: as JSON, or as the YAML text by `Accept` or `?format=yaml`."""
+    """Get a workflow as it is written: as JSON, or as the YAML text by `Accept` or `?format=yaml`.
+
+    With `state` the newest run is told too: in JSON as `state`, in YAML with each job, as `load_with_state` reads it.
+    """
     path = path_of(name, ask.root)
-    headers = {"ETag": _tag(path), "Vary": "Accept"}
+    headers = {"Vary": "Accept"} | ({} if state else {"ETag": _tag(path)})
     if ask.wants(YAML, format):
-        return Reply(files.read_file(path), media=YAML, headers=headers)
-    body = _told(path, ask.root) | {"workflow": _written(path)}
+        return Reply(_text(path, state), media=YAML, headers=headers)
     newest = Workflow(filename=path).newest() if state else None
-    return Reply(body | {"state": newest and newest.status()}) if state else Reply(body, headers=headers)
+    more = {"state": newest and newest.status()} if state else {}
+    return Reply(_told(path, ask.root) | {"workflow": _written(path)} | more, headers=headers)
 
 
 def replace(ask: Ask, name: str, body: models.Text | None = None) -> Reply:
@@ -103,10 +104,13 @@ def delete(ask: Ask, name: str) -> None:
         keeping.forget(path)
 
 
-def pack(ask: Ask, name: str) -> Reply:
-    """Download a workflow as a zip: its YAML, and the scripts, files and workflows that it names."""
+def pack(ask: Ask, name: str, state: bool = False) -> Reply:
+    """Download a workflow as a zip: its YAML, and the scripts, files and workflows that it names.
+
+    With `state` the YAML has that of each job in the newest run, as `load_with_state` reads it.
+    """
     path = path_of(name, ask.root)
-    found = {path.name: files.read_file(path)} | files.named(Workflow(filename=path).model(), path.parent.resolve())
+    found = {path.name: _text(path, state)} | files.named(Workflow(filename=path).model(), path.parent.resolve())
     return Reply(archive.packed(found), media="application/zip", headers=attachment(f"{path.stem}.zip"))
 
 
@@ -166,8 +170,8 @@ def remove_dependency(ask: Ask, name: str, source: str, destination: str) -> Rep
 
 def scripts(ask: Ask, name: str) -> Any:
     """List the scripts and notebooks in the workflow's folder."""
-    with os.scandir(path_of(name, ask.root).parent) as found:
-        return {"scripts": sorted(file.name for file in found if file.name.endswith(spec.SUFFIXES) and file.is_file())}
+    found = path_of(name, ask.root).parent.iterdir()
+    return {"scripts": sorted(file.name for file in found if file.name.endswith(spec.SUFFIXES) and file.is_file())}
 
 
 def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"], state: bool = True) -> Any:
@@ -179,10 +183,9 @@ def graph(ask: Ask, name: str, ending: Literal["svg", "png", "json"], state: boo
     if ending == "json":
         nodes = [{"name": job, "state": (view.jobs.get(job) or JobStatus()).state} for job in drawn.jobs]
         return {"nodes": nodes, "edges": drawn.edges}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"graph.{ending}")
-        picture.write(drawn, view, path)
-        return Reply(path.read_bytes(), media="image/png" if ending == "png" else "image/svg+xml")
+    if ending == "png":
+        return Reply(picture.drawn(picture.dot(drawn, view), ".png"), media="image/png")
+    return Reply(picture.svg(drawn, view), media="image/svg+xml")
 
 
 def validate(ask: Ask, name: str) -> Any:
@@ -203,6 +206,11 @@ def attachment(name: str) -> dict[str, str]:
 def _told(path: Path, root: Path) -> dict[str, Any]:
     """A workflow by its name, and by its path below the root; None if it lives elsewhere."""
     return {"name": path.stem, "path": str(path.relative_to(root)) if path.is_relative_to(root) else None}
+
+
+def _text(path: Path, state: bool) -> bytes:
+    """A workflow's text as it stands in its file, or with the state of each job in its newest run."""
+    return (Workflow(filename=path).save_with_state(None, True) or "").encode() if state else files.read_file(path)
 
 
 def _tag(path: Path) -> str:

@@ -43,11 +43,12 @@ def run_of(name: str) -> Run:
     return _kept(folder, get_ident())
 
 
-def known(workflow: str = "", state: RunState | None = None, limit: Limit = 50, offset: Count = 0) -> Any:
-    """List runs, newest first."""
-    found = [_kept(run.folder, get_ident()) for run in reversed(runs.all_runs(workflow))]
+def known(ask: Ask, workflow: str = "", state: RunState | None = None, limit: Limit = 50, offset: Count = 0) -> Any:
+    """List runs, newest first; those of one `workflow` by its name, or by its path below the server's root."""
+    name = Path(workflow).name.removesuffix(".yaml")
+    found = [_kept(run.folder, get_ident()) for run in reversed(runs.all_runs(name))]
     if workflow or state:  # else only those of this page are read
-        found = [run for run in found if _is(run, workflow, state)]
+        found = [run for run in found if _is(run, workflow, ask.root, state)]
     told = []
     for run in found[offset : offset + limit]:
         with suppress(UnavailableError):
@@ -55,9 +56,10 @@ def known(workflow: str = "", state: RunState | None = None, limit: Limit = 50, 
     return {"runs": told, "total": len(found)}
 
 
-def _is(run: Run, workflow: str, state: str | None) -> bool:
+def _is(run: Run, workflow: str, root: Path, state: str | None) -> bool:
     with suppress(UnavailableError):
-        return workflow in ("", run.spec.workflow.name) and state in (None, run.state)
+        name, path = run.spec.workflow.name, f"{run.spec.folder}/{run.spec.workflow.name}.yaml"
+        return workflow in ("", name, path.removeprefix(f"{root}/")) and state in (None, run.state)
     return False
 
 
@@ -228,9 +230,9 @@ async def events(ask: Ask, run: str, after: Count = 0, wait: Wait | None = None)
     return Reply(stream(found, seen), media="text/event-stream", headers=STREAM)
 
 
-def machines() -> Any:
+def machines(ask: Ask) -> Any:
     """List the machines of unfinished and recent runs, and of hosts.yaml (without a run), with their last answers."""
-    found, recent, none = runs.unfinished(runs.all_runs()), known()["runs"], {"seen": "", "trouble": "", "told": ""}
+    found, recent, none = runs.unfinished(runs.all_runs()), known(ask)["runs"], {"seen": "", "trouble": "", "told": ""}
     used = {(hosts.name_of(job), it.id) for it in found for job in it.refresh().flow.jobs.values() if not job.instant}
     used |= {(f"ssh:@{name}", "") for name in hosts.known.user_hosts(store.home())}
     told = {(host, it["run"]): at for it in [*map(Run.summary, found), *recent] for host, at in it["hosts"].items()}
@@ -272,8 +274,7 @@ def _begin(ask: Ask, body: Start) -> tuple[Run, bool]:
     options = body.model_dump(exclude={"workflow", "params", "dry_run", "only"}) | {"only": body.only or None}
     key, fresh = ask.headers.get("Idempotency-Key"), store.new_id(flow.name)
     if key is not None:
-        asked = body.model_dump_json()
-        return _once(key, asked, flow.name, lambda name: flow.run(body.params, run_id=name, **options))
+        return _once(key, body.model_dump_json(), flow.name, lambda name: flow.run(body.params, run_id=name, **options))
     run = flow.run(body.params, run_id=fresh, **options)
     return run, run.id == fresh
 

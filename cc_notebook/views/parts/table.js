@@ -37,8 +37,11 @@ export class Table {
       const { value } = this.column, sign = this.down ? -1 : 1, blank = (row) => ["", undefined].includes(value(row));
       found.sort((a, b) => blank(a) - blank(b) || sign * compare(value(a), value(b)));
     }
+    const held = this.body.contains(document.activeElement) && document.activeElement.closest("th, td"); // by a keyboard
+    const inside = () => [...held.querySelectorAll("button, a")], place = held && inside().indexOf(document.activeElement);
     const lines = found.slice(0, this.limit).map((row) => this.line(row)), now = this.body.children;
     if (now.length !== lines.length || lines.some((line, n) => now[n] !== line)) this.body.replaceChildren(...lines);
+    if (held) inside()[place]?.focus({ preventScroll: true });
     this.none.textContent = found.length ? "" : wanted ? "nothing matches" : this.empty;
     this.more.hidden = found.length <= this.limit;
     this.more.textContent = `Show ${STEP} more of ${found.length}`;

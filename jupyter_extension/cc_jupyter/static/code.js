@@ -2,6 +2,8 @@
 
 import { at } from "./api.js";
 
+// The file of a workflow that is named, or told apart by a path.
+export const fileOf = (name) => `${name.split("/").at(-1).replace(/\.ya?ml$/, "")}.yaml`;
 const shell = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
 const words = (...all) => all.map(shell).join(" ");
 export const cc = (...all) => words("jupyter", "cc", ...all);
@@ -38,7 +40,7 @@ export function startCode(workflow, { params, from, ...flags }) {
     Python: rest(`run = RESTWorkflow().run_workflow(${called})`),
     CLI: cc("run", workflow, ...given, ...more),
     YAML: "# as a job of another workflow\nworkflow:\n  nodes:\n" +
-      `    again: {workflow: ${JSON.stringify(`${workflow}.yaml`)}, params: ${JSON.stringify(params)}}`,
+      `    again: {workflow: ${JSON.stringify(fileOf(workflow))}, params: ${JSON.stringify(params)}}`,
   });
 }
 // What is asked of a run, or of a job in it, as code.
@@ -53,7 +55,7 @@ export const steerCode = (run, verb, ...job) =>
 export const flowCode = (method, parts, sent, call, ...given) => requestCode(method, parts, sent,
   { ...(call && { Python: rest(`RESTWorkflow().${call}`) }), ...(given[0] && { CLI: cc("workflow", ...given) }) });
 // A text for a workflow, from a file.
-export const textCode = (own) => requestCode("PUT", own, { type: "application/yaml", file: `${own.at(-1)}.yaml` });
+export const textCode = (own) => requestCode("PUT", own, { type: "application/yaml", file: fileOf(own.at(-1)) });
 // A job of a workflow, written with the attributes of `body` or removed; REST alone gives it another name.
 export function jobCode([, flow], method, [, old], body) {
   const { name = old, ...attributes } = JSON.parse(JSON.stringify(body || {})), parts = ["workflows", flow, "jobs"];

@@ -1,7 +1,7 @@
 // The page of a workflow: its graph as written, a form for its params, its text to edit, and its runs.
 
 import { get, start, visitRun } from "./api.js";
-import { bar, download, flowCode, python, removal, startCode, textCode } from "./actions.js";
+import { bar, download, fileOf, flowCode, python, removal, startCode, textCode } from "./actions.js";
 import { make, put } from "./dom.js";
 import { Editor } from "./editor.js";
 import { Form } from "./form.js";
@@ -27,7 +27,7 @@ function field(name, value) {
 
 export async function flowPage(name) {
   let fields = [], asked;
-  const own = ["workflows", name], graph = new Graph((job) => doing(() => author.open(job))()), runs = runTable();
+  const own = ["workflows", name], zip = fileOf(name).replace(/yaml$/, "zip"), graph = new Graph((job) => doing(() => author.open(job))()), runs = runTable();
   const form = make("form", { class: "params" }), plan = make("p", { role: "status" });
   const params = () => Object.fromEntries(fields.map((one) => [one.name, one.read()]));
   const source = new Source(own, ({ workflow }) => {
@@ -55,8 +55,9 @@ export async function flowPage(name) {
     { name: "Dry run", does: dry, code: () => startCode(name, { params: params(), dry_run: true }) },
     { name: "Edit YAML", code: () => textCode(own),
       does: async () => { if (!editor.unapplied) await editor.open(); editor.jump(1, 1); } },
-    download("Download", [...own, "archive"], {}, `${name}.zip`),
-    download("Download YAML", own, { format: "yaml" }, `${name}.yaml`),
+    download("Download", [...own, "archive"], {}, zip),
+    { ...download("Download with state", [...own, "archive"], { state: true }, zip), when: () => runs.rows.length },
+    download("Download YAML", own, { format: "yaml" }, fileOf(name)),
     removal(own, question, document.baseURI,
       flowCode("DELETE", own, {}, `delete_workflow(${python(name)})`, "delete", `--name=${name}`)),
   ]);
@@ -77,6 +78,7 @@ export async function flowPage(name) {
   await repeat(async () => {
     const { runs: all } = await get(["runs"], { workflow: name, limit: 200 });
     runs.draw(all);
+    actions.update();
     return all.some(({ state }) => !over(state));
   });
 }
