@@ -87,14 +87,18 @@ class RESTWorkflow:
         """The newest mebibyte of a job's log; with `follow` it is printed as it grows, until the job has ended."""
         import requests
 
-        at, seen = ("runs", run, "jobs", job, "log"), 0
-        while follow:
+        at, seen = ("runs", run, "jobs", job), 0
+        begun = (event["attempt"] for event in self.events(run) if event.get("job") == job and event.get("attempt"))
+        number = self._json("GET", *at)["attempt"] or next(begun, 0) if follow else 0
+        while follow:  # one attempt after the other, for each has a log of its own
+            query = {"attempt": number, "start": seen, "follow": 1}
             with suppress(requests.RequestException):  # nothing came for long: from there on again
-                for piece in self._ask("GET", *at, params={"start": seen, "follow": 1}, stream=True).iter_content(None):
+                for piece in self._ask("GET", *at, "log", params=query, stream=True).iter_content(None):
                     print(piece.decode(errors="replace"), end="", flush=True)
                     seen += len(piece)
-                follow = False
-        return self._ask("GET", *at, params={"start": -(1 << 20)}).text
+                follow = self._json("GET", *at)["attempt"] > number
+                number, seen = number + 1, 0
+        return self._ask("GET", *at, "log", params={"start": -(1 << 20)}).text
 
     def cancel(self, run: str, *jobs: str) -> dict[str, Any]:
         """Cancel a run, or some of its jobs."""
@@ -116,10 +120,9 @@ class RESTWorkflow:
             answer = requests.Response()
             answer.status_code = 503
         if must and not answer.ok:
-            try:
+            told = {"message": f"{self.url} answers {answer.status_code}"}
+            with suppress(ValueError):
                 told = answer.json()
-            except ValueError:
-                told = {"message": f"{self.url} answers {answer.status_code}"}
             kind = UnavailableError if answer.status_code >= 500 else InputError
             raise kind("; ".join(filter(None, (told.get("message"), told.get("hint")))))
         return answer

@@ -31,7 +31,7 @@ from sshd import sshd
 from test_house import EXAMPLE, README
 from tornado.httpclient import HTTPClientError
 
-from cc_notebook import Workflow
+from cc_notebook import Workflow, client
 from cc_notebook.client import RESTWorkflow
 from cc_notebook.errors import InputError, UnavailableError
 from cc_notebook.hosts.base import shown_name
@@ -1036,6 +1036,27 @@ def test_a_log_is_followed_until_its_job_has_ended(server, capsys):
     server("GET", f"runs/{run}/jobs/nobody/log?follow=true", 404)
     rest = RESTWorkflow(server.base, server.token)
     assert rest.log(run, "a", follow=True) == capsys.readouterr().out == "one\nzwei ü\n"
+
+
+def test_a_followed_log_is_whole_after_a_silence(server, capsys, monkeypatch):
+    """The attempt changes while the client asks again after a silence: the new one's log is told from its beginning."""
+    go = server.root / "go-silent"
+    script = (
+        'if [ -e "$GO" ]; then echo the second; exit; fi; echo one; while [ ! -e "$GO" ]; do sleep 0.05; done; exit 1'
+    )
+    server.workflow("silent", {"nodes": {"a": {"exec": script, "env": {"GO": str(go)}, "retry": 1}}})
+    run = server("POST", "runs", 201, json={"workflow": "silent"}).json()["run"]
+
+    class Silent(RESTWorkflow):
+        def _ask(self, method, *names, **options):
+            if names[-1] == "log" and options["params"]["start"] == len("one\n"):
+                go.touch()
+                until(lambda: server("GET", f"runs/{run}").json()["state"] == "done")
+            return super()._ask(method, *names, **options)
+
+    monkeypatch.setattr(client, "LIMIT", 2)
+    assert Silent(server.base, server.token).log(run, "a", follow=True) == "the second\n"
+    assert capsys.readouterr().out == "one\nthe second\n"
 
 
 async def test_a_log_is_followed_no_longer_when_its_reader_goes(listening, folder):

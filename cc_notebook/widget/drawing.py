@@ -101,9 +101,7 @@ def _parts(names: Sequence[str], edges: Sequence[graph.Edge]) -> Iterable[Sequen
 
 
 def _title(part: Sequence[str]) -> str:
-    if len(part) == 1:
-        return part[0]
-    return f"{part[0]} … {part[-1]} ×{len(part)}"
+    return part[0] if len(part) == 1 else f"{part[0]} … {part[-1]} ×{len(part)}"
 
 
 def _of_all(statuses: Sequence[JobStatus]) -> JobStatus:

@@ -72,12 +72,11 @@ class Graph:
     def _draw(self, flow: Workflow, places: dict[str, drawing.Place], told: dict[str, dict[str, str]]) -> None:
         self.close()
         ids = {name: f"n{number}" for number, name in enumerate(flow.jobs)}
-        names = list(flow.jobs)
+        names, self.nodes = list(flow.jobs), {}
         for name, job in flow.jobs.items():
             x, y, wide, high = places[name]
             data = {"id": ids[name], "shape": shape(job), "w": wide, "h": high, **_border(job), **told[name]}
             self.nodes[name] = ipycytoscape.Node(data=data, position={"x": x, "y": y}, grabbable=False)
-        self.nodes = {name: self.nodes[name] for name in names}
         edges = [ipycytoscape.Edge(data={"source": ids[a], "target": ids[b]}) for a, b in flow.edges]
         graph = ipycytoscape.Graph(nodes=list(self.nodes.values()), edges=edges)
         layout = {"name": "preset", "padding": 14}
