@@ -1,16 +1,21 @@
 """What a user sees and does in a notebook: real JupyterLab and Notebook 7, in the system's Chromium."""
 
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import nbformat
 import pytest
 import requests
 import yaml
-from conftest import until, write
+from conftest import ended, until, write
+from test_house import ROOT
 from test_widget import BAD_LABEL, HOSTILE, WAIT
 
 from cc_notebook import Workflow
@@ -174,7 +179,11 @@ def test_run_watch_click_cancel_and_retry(notebook):
     book = notebook([*CELLS, "import time\ntime.sleep(60)"])
     book.run(0)
     book.until("· a\n0%", "rgb(255,255,255)")
-    assert not book.page.locator(".cc-still").first.is_visible()  # the widget is in its place
+    still, widget = (book.page.locator(f".cc-{name}").first for name in ("still", "view"))
+    assert widget.is_visible() and not still.is_visible()
+    book.page.emulate_media(media="print")
+    assert still.is_visible() and not widget.is_visible()  # a printed page has the picture
+    book.page.emulate_media(media="screen")
     book.button("run")
     book.until("▶ a\n1%", "rgb(204,229,255)")
     (book.folder / "go").touch()
@@ -223,6 +232,80 @@ def test_it_survives_reload_restart_and_death(notebook):
     (book.folder / "on").touch()
     book.until("✓ c\n100%")
     assert [run.state for run in of(book)] == ["done"]
+    book.clean()
+
+
+def kernel_of(book):
+    """The id of the process that is a notebook's kernel now; 0 while there is none."""
+    found = book.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.id")
+    for told in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"kernel-{found}.json" in told.read_text() and not ended(told.parent.name):
+                return int(told.parent.name)
+    return 0
+
+
+def test_the_tutorial_in_the_lab(lab, browser, monkeypatch):
+    """A user goes through it; its kernel is killed; the page below the graph stays live; Run All finds the one run."""
+    monkeypatch.setenv("CC_HOME", str(lab.home))
+    book = Notebook(lab, browser, "tutorial", name="tutorial.ipynb")
+    text = (ROOT / "notebooks" / book.name).read_text(encoding="utf-8")
+    waits = "import os, time\\n    while not os.path.exists('on'): time.sleep(0.05)\\n"
+    for old, new in (("sleep 1;", f"echo reading; {WAIT.format('go')};"), ("import time\\n", waits)):
+        assert old in text
+        text = text.replace(old, new)
+    write(book.folder, book.name, text)
+    book.visit()
+    shows, place = [n for n, cell in enumerate(json.loads(text)["cells"]) if cell["cell_type"] == "code"], book.folder
+    book.run(shows[0])
+    book.until("· report\n0%", "rgb(255,255,255)")
+    book.button("run")
+    book.until("▶ fetch\n1%", "rgb(204,229,255)")
+    book.click("fetch")
+    inside = book.page.frame_locator(".cc-frame")
+    inside.locator("aside pre", has_text="reading").wait_for()
+    killed = kernel_of(book)
+    os.kill(killed, signal.SIGKILL)
+    (place / "tutorial" / "go").touch()
+    inside.locator("aside .why", has_text="✓ done").wait_for()  # no cell runs, there is no kernel even
+    inside.locator("tbody tr", has_text="mean").locator(".running").first.wait_for()
+    until(lambda: book.page.wait_for_timeout(50) or kernel_of(book) not in (0, killed))
+    book.page.wait_for_function(IDLE)
+    book.page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")  # a cell waits for the run
+    book.until("▶ mean\n1%", "rgb(204,229,255)")
+    assert book.boxes()["✓ fetch\n100%"] == "rgb(204,255,204)"
+    (place / "tutorial" / "on").touch()
+    book.page.get_by_text("{'share': 0.5125}").wait_for()
+    book.page.get_by_text("NameError: name 'tip' is not defined").wait_for()
+    book.until("✓ report\n100%", "rgb(204,255,204)")
+    (run,) = Workflow(str(place / "tutorial" / "tutorial.yaml")).runs()
+    assert run.state == "done" and [run.status(job)["attempt"] for job in ("fetch", "report")] == [1, 2]
+    book.clean()
+
+
+def test_a_widget_is_closed_and_a_run_removed(notebook):
+    """A widget that is closed during a run, one whose run is removed: nothing in the console, and the run goes on."""
+    close = "from cc_notebook.widget import view\nview.of(w).close()"
+    book = notebook([CELLS[0], "run = w.run()", close, "w", "from cc_notebook import keeping\nkeeping.remove(run)"])
+    for number in range(2):
+        book.run(number)
+    book.until("▶ a\n1%")
+    book.click("a")
+    book.page.frame_locator(".cc-frame").locator("aside .why", has_text="running").wait_for()
+    book.run(2)
+    until(lambda: book.page.wait_for_timeout(50) or book.boxes() == {})
+    book.run(3)
+    book.until("▶ a\n1%")
+    (book.folder / "go").touch()
+    (book.folder / "on").touch()
+    book.until("✓ c\n100%")
+    book.click("b")
+    book.page.frame_locator(".cc-frame").last.locator("aside pre", has_text="the log of b").wait_for()
+    book.button("page-run")  # a page that asks for a run in the moment of its removal is told so, by a 404
+    book.page.locator(".cc-frame").last.wait_for(state="hidden")
+    book.run(4)
+    book.until("· c\n0%", "rgb(255,255,255)")
+    assert of(book) == []
     book.clean()
 
 
@@ -367,5 +450,7 @@ def test_a_converted_notebook_shows_the_graph(lab, browser, notebook, folder):
     assert page.evaluate("[...document.querySelectorAll('.cc-still img')].map(image => image.naturalWidth > 50)") == [
         True
     ]
+    page.emulate_media(media="print")
+    assert page.locator(".cc-still img").is_visible()
     assert page.locator("text=3 jobs as a table").is_visible() and "Error" not in page.inner_text("body")
     page.close()
