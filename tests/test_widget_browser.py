@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -255,6 +256,7 @@ def test_the_tutorial_in_the_lab(lab, browser, monkeypatch):
         assert old in text
         text = text.replace(old, new)
     write(book.folder, book.name, text)
+    shutil.copytree(ROOT / "notebooks" / "pictures", book.folder / "pictures")
     book.visit()
     shows, place = [n for n, cell in enumerate(json.loads(text)["cells"]) if cell["cell_type"] == "code"], book.folder
     book.run(shows[0])

@@ -86,8 +86,8 @@ class Panel {
     this.line = make("div", "cc-line", { role: "status" });
     const keys = make("span", "cc-keys", {}, ...this.buttons.map((one) => one.button));
     const right = make("span", "cc-keys cc-right", {}, this.back, fit, this.more, this.edit);
-    this.top = make("div", "cc-top cc-live", {}, make("div", "cc-row", {}, this.title, this.state, this.runs, keys, right),
-      make("div", "cc-row", {}, this.bar, this.percent, this.counts), this.line);
+    this.top = make("div", "cc-top cc-live", {}, make("div", "cc-row", {}, this.title, this.state, this.runs, keys),
+      make("div", "cc-row", {}, this.bar, this.percent, this.counts, right), this.line);
     this.text = make("pre", "cc-text");
     this.frame = make("iframe", "cc-frame", { title: "The run's page" });
     this.below = make("div", "cc-below", {}, this.text, this.frame);
