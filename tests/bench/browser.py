@@ -8,9 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -19,7 +18,7 @@ import graphs
 import nbformat
 from playwright.sync_api import Browser, Error, sync_playwright
 from table import Row, limit
-from tools import BenchError, Tools, cli, environment, events, our_environment, text_of
+from tools import BenchError, Tools, answers, cli, environment, events, our_environment, text_of, until
 
 CLICKS = 10
 PARALLEL, PAUSE = 4, 0.34  # jobs at a time, each this long: 20 changes of a job's state a second
@@ -107,21 +106,11 @@ def _lab(tools: Tools) -> Iterator[str]:
         server = subprocess.Popen(words, cwd=where, env=environment(env), stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/"
-        deadline = time.monotonic() + 60
-        while not _answers(f"{url}api"):
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise BenchError(f"JupyterLab does not answer:\n{(where / 'log').read_text(encoding='utf-8')[-2000:]}")
-            time.sleep(0.1)
+        until(lambda: answers(f"{url}api"), f"JupyterLab does not answer: see {where / 'log'}")
         yield url
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-        return bool(answer.status == 200)
-    return False
 
 
 def _times(tools: Tools, chromium: Browser, url: str, jobs: int, name: str) -> dict[str, float]:

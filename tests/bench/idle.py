@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import graphs
 from table import Row, limit
-from tools import BenchError, Tools, cli, events, our_environment, text_of
+from tools import BenchError, Tools, cli, events, our_environment, text_of, until
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -24,7 +23,7 @@ def idle(tools: Tools, seconds: float) -> list[Row]:
         share, memory = _watch(tools.work / "idle-home" / "runs" / run, seconds)
     finally:
         text_of([*cli(), "cancel", run], where, env)
-    _until(lambda: "end" in _types(tools.work / "idle-home" / "runs" / run), "the cancelled run did not end")
+    until(lambda: "end" in _types(tools.work / "idle-home" / "runs" / run), "the cancelled run did not end")
     return [
         limit(f"engine with one sleeping job, processor over {seconds:.0f} s", share, 0.5, "% of a core", 2),
         limit("the same, resident memory", memory, 60.0, "MB", 0),
@@ -33,7 +32,7 @@ def idle(tools: Tools, seconds: float) -> list[Row]:
 
 def _watch(run: Path, seconds: float) -> tuple[float, float]:
     """The engine's processor time in percent of a core and its resident memory in MB, while the job runs."""
-    _until(lambda: "start" in _types(run), "the job did not start")
+    until(lambda: "start" in _types(run), "the job did not start")
     pid = next(int(event["native_id"]) for event in events(run) if event["type"] == "engine")
     time.sleep(1)  # what follows the start is not rest
     begin, before = time.perf_counter(), _processor(pid)
@@ -53,11 +52,3 @@ def _processor(pid: int) -> float:
 
 def _types(run: Path) -> list[str]:
     return [event["type"] for event in events(run)]
-
-
-def _until(true: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise BenchError(otherwise)
-        time.sleep(0.05)

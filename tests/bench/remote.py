@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from table import Row, limit
-from tools import BenchError, Tools, cli, events, our_environment, text_of
+from tools import BenchError, Tools, cli, events, our_environment, text_of, until
 
 sys.path.append(str(Path(__file__).parent.parent))  # the tests' sshd
 
@@ -107,8 +107,7 @@ def _rest(tools: Tools, base: Path, config: Path, seconds: float) -> Row:
     file = _write(base, "rest", config, nodes, [])
     run = text_of([*cli(), "run", file, "--detach", "--max-parallel", "10"], base, _home(tools))
     folder = tools.work / "remote-home" / "runs" / run
-    while sum(event["type"] == "start" for event in events(folder)) < 10:
-        time.sleep(0.2)
+    until(lambda: sum(event["type"] == "start" for event in events(folder)) == 10, "the jobs did not start")
     time.sleep(10)  # what follows the start is not rest
     with _counted(base) as answers:
         time.sleep(seconds)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import aiohttp
 import graphs
 from listing import FILL, listing
 from table import Row, limit
-from tools import BenchError, Tools, cli, environment, our_environment, text_of
+from tools import BenchError, Tools, answers, cli, environment, our_environment, text_of, until
 
 RATE = 200  # requests a second
 STREAMS = 50
@@ -78,22 +78,11 @@ def server(
         child = subprocess.Popen(words, cwd=folder, env=environment(env), stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        asyncio.run(_ready(f"{url}/api/status"))
+        until(lambda: answers(f"{url}/api/status", "bench"), "the server does not answer")
         yield url, child.pid
     finally:
         child.terminate()
         child.wait(30)
-
-
-async def _ready(url: str) -> None:
-    async with aiohttp.ClientSession(headers={"Authorization": "token bench"}) as session:
-        for _ in range(600):
-            with suppress(aiohttp.ClientError):
-                async with session.get(url) as answer:
-                    if answer.ok:
-                        return
-            await asyncio.sleep(0.1)
-    raise BenchError("the server does not answer")
 
 
 class Load:

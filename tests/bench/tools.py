@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +72,23 @@ def _wait(child: subprocess.Popen[bytes]) -> None:
     child.wait()
     if not ended:
         raise BenchError(f"{child.args!r} took more than {LIMIT:.0f} s")
+
+
+def until(true: Callable[[], bool], otherwise: str, seconds: float = 60) -> None:
+    """Wait for something that says nothing when it comes; raises BenchError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise BenchError(otherwise)
+        time.sleep(0.05)
+
+
+def answers(url: str, token: str = "") -> bool:
+    """Whether a server is there."""
+    asked = urllib.request.Request(url, headers={"Authorization": f"token {token}"} if token else {})
+    with suppress(OSError), urllib.request.urlopen(asked, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def text_of(words: Sequence[str | Path], cwd: Path = HERE, env: Mapping[str, str] | None = None) -> str:
