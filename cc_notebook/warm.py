@@ -3,8 +3,10 @@
 So on this computer the engine of a run starts one parent, `python warm.py`, which imports once and forks a child for
 each notebook. The job's own process hands the child what it was given (environment, working directory, limits, open
 files), passes TERM on and ends as the child ends; a child that has lost it ends at once. Jobs share what was imported
-and nothing else: each has a process and a kernel of its own. Where there is no parent, as on other machines, the
-notebook runs in the job's own process. This file is copied beside every run and needs nothing of ours but notebook.py.
+and nothing else: each has a process and a kernel of its own. No kernel is started ahead of its job: its environment
+when it begins is what tells a job's processes from all others, for whoever cancels it. Where there is no parent, as on
+other machines, the notebook runs in the job's own process. This file is copied beside every run and needs nothing of
+ours but notebook.py.
 """
 
 import atexit

@@ -88,7 +88,7 @@ def test_a_condition_is_decided_for_each_member(folder):
     assert (found["none"], found["last"]) == ("skipped", "skipped")
 
 
-def test_a_matrix_leaves_out_and_takes_in(folder):
+def test_a_matrix_leaves_out_and_takes_in(folder, cc):
     """`matrix` is `foreach`: what `exclude` names in part is left out, what `include` names is one more member."""
     write(
         folder,
@@ -107,6 +107,7 @@ def test_a_matrix_leaves_out_and_takes_in(folder):
     assert run.state == "done" and members == ["m[a=1,b=x]", "m[a=9,b=z]"]
     assert (folder / "ledger").read_text() == "4\n4\n5\n5\n"
     assert states(run)["s[g=5]/t#2"] == "done"
+    assert ["jupyter cc logs" in cc("results", "last", group).stdout for group in "ms"] == [True, False]
 
 
 def test_repeat_until(folder):

@@ -82,8 +82,8 @@ def show(found: Rows, folder: str) -> None:
         link = f"link {Path(folder, row['file']).as_uri()}" if row["file"] else ""
         table.add_row(*(Text(text, link if name == "state" else "") for name, text in texts.items()))
     Console().print(table if found else "the loop has no members")
-    if found:
-        Console().print(Text(f"log: jupyter cc logs RUN '{clean(found[0]['job'])}', again: retry RUN …, files: --csv"))
+    if logs := [row["job"] for row in found if row["file"]]:  # not where each row is a workflow
+        Console().print(Text(f"log: jupyter cc logs RUN '{clean(logs[0])}', again: retry RUN …, files: --csv"))
 
 
 def as_csv(found: Rows) -> str:
