@@ -89,7 +89,9 @@ def test_marked_ready_after_a_cancel_runs(folder):
     assert run.mark("a", "ready").state in ("running", "done")
     until(lambda: states(run)["a"] == "running")
     run.cancel().wait(30)
-    other = flow(a="while [ ! -e go ]; do sleep 0.05; done; [ -e really ]").run().pause()
+    other = flow(a="while [ ! -e go ]; do sleep 0.05; done; [ -e really ]").run()
+    until(lambda: states(other)["a"] == "running")  # else it would wait for the pause's end
+    other.pause()
     (folder / "go").touch()
     until(lambda: other.state == "failed")
     (folder / "really").touch()
