@@ -9,8 +9,9 @@ from cc_notebook import payload
 from cc_notebook.hosts.base import Host, Launch, Observation
 from cc_notebook.hosts.transport import Transport
 from cc_notebook.model import Job
+from cc_notebook.store import new_id
 
-RUN = "w-20260101-000000-abcd"
+RUN = new_id("w")  # its own: who runs the suite beside this has other processes
 Condition = Callable[[Sequence[Observation]], bool]
 
 
