@@ -12,6 +12,7 @@ import sys
 import time
 import tomllib
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,33 @@ def test_line_down_changes_no_job(home):
     assert host.observe() == []
     line.mood = "good"
     assert watch(host, ended())[-1].code == 0
+    host.close()
+
+
+def test_an_input_travels_once(home, tmp_path):
+    """Each content crosses the line once for all jobs of a run, and again only if its answer or the file got lost."""
+    line, data = Fake(), write(tmp_path, "data.csv", "a wörd\r\n" * 5000)
+    machine, real, sent = Machine(program(["sh"]), str(home), None), line.line.run, []
+    host = remote(line, home)
+
+    def run(script, timeout):
+        sent.append(script.count("a wörd\r\n" * 5000))
+        result = real(script, timeout)
+        if sent[-1] and sum(sent) == 1:
+            raise UnavailableError("the answer is lost")
+        return result
+
+    def job(name):
+        launch = machine.launch(Job(name=name, exec='cksum < data.csv >> "$CC_RUN_DIR/sums"; echo mine > data.csv'))
+        start(host, replace(launch, inputs={str(data): "data.csv"}))
+        assert watch(host, ended())[-1].code == 0
+        return sum(sent)
+
+    line.line.run = run
+    assert [job("a"), job("b"), job("c")] == [2, 2, 2]
+    shutil.rmtree(home / RUN / "inputs")
+    assert [job("d"), job("e")] == [3, 3]
+    assert len(set((home / RUN / "sums").read_text().splitlines())) == 1
     host.close()
 
 

@@ -35,7 +35,7 @@ ROOMS = {
     "widget and client": (789, "widget magics client serving showing"),
 }
 EXTENSION_BUDGET = 999
-OTHER_BUDGET = 1832  # our own JavaScript, shell and YAML, without blank lines and comments
+OTHER_BUDGET = 1840  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
@@ -70,7 +70,6 @@ LONG: dict[str, tuple[int, str]] = {
     "runs": (239, "Run is what every face calls: nineteen short methods"),
     "workflow": (285, "the twenty methods that the article's Figure 9 gives to Workflow"),
     "hosts.local": (207, "one host, and what each thing that it can see of an attempt means"),
-    "hosts.remote": (220, "one worker and its script; what its answers mean is in watched"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
 

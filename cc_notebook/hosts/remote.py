@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from cc_notebook.errors import InputError, UnavailableError
-from cc_notebook.hosts import script, travel
+from cc_notebook.hosts import script
 from cc_notebook.hosts.answer import machine, parse, trouble
 from cc_notebook.hosts.base import Attempt, Launch, Observation
 from cc_notebook.hosts.mirror import Mirror
@@ -47,14 +46,14 @@ class RemoteHost:
         self._troubles: dict[str, str] = {}  # of the looks and of the files that travel
         self._live: dict[str, Watched] = {}
         self._founded = False  # what stands beside every run is there
-        self._unwanted: set[tuple[str, int]] = set()  # attempts that are cancelled
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Observation] = queue.SimpleQueue()
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         self._wake, self._closed, self._waits = threading.Event(), threading.Event(), threading.Event()
         self._busy: dict[tuple[str, int], Resources] = {}
-        self._mover = Mover(f"files of {run}", self._closed, lambda told: self._say(told, "files"))
+        self._kept: set[str] = set()  # hashes of small inputs that are there
+        self._files = Mover(transport, self._run_dir, results, self._closed, lambda told: self._say(told, "files"))
         threading.Thread(target=self._work, name=f"host {run}", daemon=True).start()
 
     @property
@@ -93,8 +92,7 @@ class RemoteHost:
 
     def cancel(self, attempts: Sequence[Attempt]) -> None:
         """See Host.cancel."""
-
-        self._unwanted.update((attempt.job, attempt.number) for attempt in attempts)
+        self._files.unwanted.update((attempt.job, attempt.number) for attempt in attempts)
 
         def change() -> None:
             for attempt in attempts:
@@ -109,7 +107,7 @@ class RemoteHost:
 
     def needed(self) -> bool:
         """True while not all that the run has here is cancelled."""
-        return not self._unwanted.issuperset(self._busy)
+        return not self._files.unwanted.issuperset(self._busy)
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
@@ -202,12 +200,14 @@ class RemoteHost:
         self._mirror.arrived()
         lines = answer.out.split("\n")
         self.has = machine(lines, self.has)
+        self._kept |= {line[8:] for line in lines if line.startswith("cc-kept ")}
         looks = parse(lines)
         answered = [live for live in lives if live.attempt.folder in looks]
         found = [(live, seen) for live in answered if (seen := live.see(looks[live.attempt.folder], self.has))]
         for live, seen in found:
-            if not (seen.ending and self._over(live, seen)):
-                self._show(seen)
+            if seen.ending:
+                del self._live[live.attempt.folder]
+            self._files.fetch(live.attempt, seen, self.has.shared, self._show)
         return bool(found)
 
     def _show(self, seen: Observation) -> None:
@@ -227,6 +227,9 @@ class RemoteHost:
         new = [live for live in new if not (live.refused or live.cancelled)]
         if new:
             parts += script.beside(self._mirror.files(), not self._founded)
+        texts = {key: text for live in new if live.packed for key, text in live.packed.texts.items()}
+        parts += [shlex.join(["cc_keep", key, *([] if key in self._kept else [text])]) for key, text in texts.items()]
+        self._kept -= texts.keys()  # until the answer is here
         if any(script.special(live.attempt) for live in new):
             parts.append(script.machine(self.has))
         if all(live.calm for live in lives):
@@ -242,42 +245,6 @@ class RemoteHost:
         return script.whole(self._run_dir, parts)
 
     def _admit(self, live: Watched) -> None:
-        """A new one: its small inputs are read, large ones travel before it starts."""
         self._live[live.attempt.folder] = live
-        if live.launch is None:
-            return
-        try:
-            packed = script.pack(live.launch)
-        except InputError as error:
-            live.refused = str(error)
-            return
-        if not packed.large:
-            live.packed = packed
-            return
-
-        def there(why: str) -> None:
-            live.packed, live.refused = packed, why
-
-        wanted = partial(self._wanted, live.attempt)
-        go = partial(travel.stage, self.transport, self._run_dir, live.attempt, packed.large, wanted)
-        self._mover.add(go, lambda why: self._do(lambda: there(why)))
-
-    def _wanted(self, attempt: Attempt) -> bool:
-        return (attempt.job, attempt.number) not in self._unwanted and not self._closed.is_set()
-
-    def _over(self, live: Watched, seen: Observation) -> bool:
-        """It has ended; True if that is told when its files are here."""
-        attempt, results = live.attempt, self.results
-        del self._live[attempt.folder]
-        good = seen.ending == "exit" and seen.code == 0
-        if not results or not ((attempt.out and good) or (attempt.notebook and seen.ending == "exit")):
-            return False
-        files = attempt if good and (attempt.isolated or not self.has.shared) else replace(attempt, out=())
-
-        def here(why: str) -> None:
-            ending = "files" if wanted() else "cancelled"
-            self._show(replace(seen, code=None, ending=ending, reason=why) if why else seen)
-
-        wanted = partial(self._wanted, attempt)
-        self._mover.add(lambda: travel.bring(self.transport, self._run_dir, files, results, wanted), here)
-        return True
+        if live.launch:
+            self._files.bring(live.launch, lambda *told: self._do(partial(live.go, *told)))

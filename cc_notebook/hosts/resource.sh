@@ -27,7 +27,7 @@ cc_in_session() {
 
 # cc_begin FOLDER: enter a new folder that will be the attempt's; fails if that was made before (FOLDER.made, which stays
 # when a job removes its own folder): made twice it could lose the claim of a wrapper. cc_made FOLDER: give it its name;
-# where another was faster it ends up inside that, unseen. cc_undo FOLDER: the disk was full, nothing of it counts.
+# where another was faster it ends up inside that, unseen.
 cc_begin() {
   [ ! -e "$cc_run/$1.made" ] && [ ! -d "$cc_run/$1" ] && mkdir -p "$cc_run/$1.part.$$/files" && cd "$cc_run/$1.part.$$"
 }
@@ -35,8 +35,19 @@ cc_made() {
   { true > room; } 2> /dev/null && mv "$cc_run/$1.part.$$" "$cc_run/$1" && true > "$cc_run/$1.made"
 }
 
-cc_undo() {
-  cd "$cc_run" && rm -rf "$cc_run/$1.part.$$"
+# cc_keep HASH [TEXT]: have the text of an input below its hash, which is compared where that can be; tell if it is there
+cc_keep() {
+  cc_f=$cc_run/inputs/$1
+  if [ $# -gt 1 ] && [ ! -f "$cc_f" ] && mkdir -p "$cc_run/inputs" && printf %s "$2" > "$cc_f.part.$$"; then
+    case $(cc_hash < "$cc_f.part.$$") in "$1"* | none) mv -f "$cc_f.part.$$" "$cc_f" ;; esac
+  fi
+  [ -f "$cc_f" ] && echo "cc-kept $1" || rm -f "$cc_f.part.$$"
+}
+
+# cc_put WAY SOURCE TARGET: an input where its job finds it; what a job may change is not linked to what others get
+cc_put() {
+  [ -d "${3%/*}" ] || mkdir -p "${3%/*}" || return
+  { $1 "$cc_run/$2" "$3.part" || cp "$cc_run/$2" "$3.part"; } && mv -f "$3.part" "$3"
 }
 
 # cc_machine CPUS GPUS MEGABYTES: tell what the machine has; what is empty is looked for

@@ -3,7 +3,7 @@
 All of it may be done twice, so an answer that was lost does no harm; `resource.sh` has the functions that it calls.
 """
 
-import os
+import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,25 @@ from cc_notebook.hosts.folder import copied
 from cc_notebook.model import Host
 
 EMBEDDED = 65536  # bytes of a file that travels within the script
+HASH = (  # of the standard input, on Linux, macOS and elsewhere
+    'cc_hash() { for c in sha256sum "shasum -a 256" "openssl dgst -sha256 -r"; do '
+    "command -v ${c%% *} > /dev/null && { $c; return; }; done; echo none; }; "
+)
 MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The inputs of a launch by their names there: texts for the script, and paths of files that go on their own."""
+    """The inputs of a launch: by their names there where each comes from, and paths of files that go on their own."""
 
-    texts: Mapping[str, str]
+    ways: Mapping[str, str]
+    texts: Mapping[str, str]  # for the script, by their hashes
     large: Mapping[str, str]
 
 
 def pack(launch: Launch) -> Packed:
     """Read what is small; on its own goes what is long or has a zero byte, which no sh holds. Raises InputError."""
-    texts, large = {}, {}
+    ways, texts, large = {}, {}, {}
     for source, name in launch.inputs.items():
         try:
             with open(source, "rb") as file:
@@ -37,10 +42,11 @@ def pack(launch: Launch) -> Packed:
         except OSError as error:
             raise InputError(f"the file {source} cannot be read here: {error.strerror}") from None
         if len(data) > EMBEDDED or b"\0" in data:
-            large[name] = source
+            large[name], ways[name] = source, f"'ln -f' {staged(launch.attempt, name)}"
         else:
-            texts[name] = data.decode(errors="surrogateescape")
-    return Packed(texts, large)
+            key = hashlib.sha256(data).hexdigest()
+            texts[key], ways[name] = data.decode(errors="surrogateescape"), f"cp inputs/{key}"
+    return Packed(ways, texts, large)
 
 
 def staged(attempt: Attempt, name: str) -> str:
@@ -55,7 +61,7 @@ def _functions() -> str:
 
 def whole(run: str, parts: Sequence[str]) -> str:
     """The parts below the functions, in braces: what arrives in part is not run in part."""
-    text = "\n".join([f"cc_run={run}", "cc_umask=$(umask)", "umask 077", _functions(), *parts])
+    text = "\n".join([f"cc_run={run}", "cc_umask=$(umask)", "umask 077", HASH, _functions(), *parts])
     return "{\n" + text + "\necho; echo cc-end\n}\n"
 
 
@@ -82,20 +88,14 @@ def start(launch: Launch, packed: Packed, submit: str) -> str:
     attempt, folder = launch.attempt, shlex.quote(launch.attempt.folder)
     work = "files" if attempt.isolated else '"$cc_run"/files'
     steps = [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
-    for name in (*packed.texts, *packed.large):
-        steps.append(f"mkdir -p {work}/{shlex.quote(os.path.dirname(name))}")
-    steps += [file(f"{work}/{shlex.quote(name)}", text) for name, text in packed.texts.items()]
-    for name in packed.large:
-        source, target = f'"$cc_run"/{staged(attempt, name)}', f"{work}/{shlex.quote(name)}"
-        part = f"{target}.part"
-        steps.append(f"{{ ln -f {source} {part} || cp {source} {part}; }} && mv -f {part} {target}")
+    steps += [f"cc_put {way} {work}/{shlex.quote(name)}" for name, way in packed.ways.items()]
     steps += [f"cc_made {folder}", *([f'rm -rf "$cc_run"/inputs/{folder}'] if packed.large else [])]
     make = " &&\n".join(steps)  # on a full disk nothing of it counts
     wanted, room = attempt.resources, ""
     if special(attempt):
         room = f"cc_take {attempt.token} {wanted.cpus} {wanted.gpus} {-(-(wanted.memory or 0) // MB)} && "
     begin = f'(cd "$cc_run"/{folder} && [ ! -e claim ] && {room}{{\n{submit}\n}})'
-    return f"if cc_begin {folder}; then\n{{ {make}\n}} || cc_undo {folder}\nfi\n{begin}"
+    return f'if cc_begin {folder}; then\n{{ {make}\n}} || {{ cd "$cc_run" && rm -rf {folder}.part.$$; }}\nfi\n{begin}'
 
 
 def file(target: str, text: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from cc_notebook.errors import CCError, InputError, UnavailableError
 from cc_notebook.hosts.base import Attempt, shown_name
-from cc_notebook.hosts.script import staged
+from cc_notebook.hosts.script import HASH, staged
 from cc_notebook.hosts.transport import Transport
 
 Wanted = Callable[[], bool]  # False: the attempt was cancelled, nobody wants its files
@@ -32,10 +32,6 @@ class Stopped(CCError):
     """Nobody wants the file any more."""
 
 
-HASH = (  # of the standard input, on Linux, macOS and elsewhere
-    'cc_hash() { for c in sha256sum "shasum -a 256" "openssl dgst -sha256 -r"; do '
-    "command -v ${c%% *} > /dev/null && { $c; return; }; done; echo none; }; "
-)
 NO_HASH = "there is no sha256sum, shasum or openssl on the host: install one of them"
 BEGIN = b"\ncc-data\n"  # before it stands what a profile prints
 PIECE = 8 << 20  # bytes
@@ -68,14 +64,11 @@ def stage(line: Transport, run_dir: str, attempt: Attempt, files: Mapping[str, s
         told = line.run(f"{step}$(wc -c < {store}.part)\n", TIMEOUT)
         if "cc-whole" not in told.out.split("\n"):
             _send(line, source, f"{store}.part", _size_in(told.out, source, told.err), wanted)
-            same = f"case $(cc_hash < {store}.part) in none*) echo cc-none;; {digest}*) mv {store}.part {store};; esac"
-            told = line.run(f"{HASH}{same}; [ -f {store} ] && echo cc-whole || rm -f {store}.part\n", LONG)
-            if "cc-none" in told.out.split("\n"):
-                raise InputError(NO_HASH)
-            if "cc-whole" not in told.out.split("\n"):
-                raise Cut(source, told.err)
-        copy = f'mkdir -p "$(dirname {target})" && cp {store} {target}.part && mv {target}.part {target}'
-        told = line.run(f"umask 077; rm -f {store}.part; {copy} && echo cc-whole\n", LONG)
+        same = f"case $(cc_hash < {store}.part) in none*) echo cc-none;; {digest}*) mv {store}.part {store};; esac"
+        cp = f'mkdir -p "$(dirname {target})" && cp {store} {target}.part && mv {target}.part {target}'
+        told = line.run(f"{HASH}umask 077; [ -f {store} ] || {same}; rm -f {store}.part; {cp} && echo cc-whole\n", LONG)
+        if "cc-none" in told.out.split("\n"):
+            raise InputError(NO_HASH)
         if "cc-whole" not in told.out.split("\n"):
             raise Cut(source, told.err)
 

@@ -34,6 +34,10 @@ class Watched:
         here = self.launch is not None and self.packed is None  # its files are on their way
         return bool(self.claim or here) and not (self.cancelled or self.refused or self.bereft)
 
+    def go(self, packed: Packed | None, refused: str) -> None:
+        """Its inputs are ready, or why not."""
+        self.packed, self.refused = packed, refused
+
     def asked(self, now: float) -> Iterator[str]:
         """What is wanted of it there, in sh."""
         folder, token = shlex.quote(self.attempt.folder), shlex.quote(self.attempt.token)
