@@ -19,7 +19,7 @@ from cc_notebook import functions
 from cc_notebook.cli import main
 from cc_notebook.cli.workflow import attribute
 from cc_notebook.errors import CCError, InputError, nearest
-from cc_notebook.model import check_name
+from cc_notebook.fields import check_name
 from cc_notebook.workflow import Workflow
 
 MARK = "# Written by cc-notebook from a cell (%%cc job): change it there.\n"

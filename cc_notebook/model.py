@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cc_notebook import fields
-from cc_notebook.fields import check_name as check_name
-from cc_notebook.fields import expand as expand
 
 Kind = Literal["local", "ssh", "slurm", "lsf", "wsl"]
 KindWord = Literal[Kind, fields.PayloadKind]

@@ -1,54 +1,35 @@
-"""The Python face: `Workflow` and `Job` with the article's methods. A thin layer over spec, runs and views."""
+"""The Python face: `Workflow` and `Job` with the article's methods. A thin layer over draft, runs and views."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
-from cc_notebook import functions, graph, hosts, keeping, launching, model, protocol, runs, save, spec, store, yamltext
+from cc_notebook import functions, graph, keeping, protocol, runs, save, spec, starting, store
 from cc_notebook.attach import attach
-from cc_notebook.editing import rewrite
-from cc_notebook.errors import InputError, RunError, nearest
-from cc_notebook.files import place, read_file, shown
+from cc_notebook.draft import Draft, File
+from cc_notebook.errors import RunError
 from cc_notebook.functions import Function
 from cc_notebook.job import Job
-from cc_notebook.options import in_order, select, with_done, with_params
-from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.showing import Shown
+from cc_notebook.starting import Wish
 from cc_notebook.state import RunState
 
 if TYPE_CHECKING:
     import networkx
 
 __all__ = ["Job", "Run", "Workflow"]
-File = str | Path | None
 Order = Sequence[str] | None
 
 
-class Workflow(Shown):
+class Workflow(Draft, Shown):
     """A graph of jobs, from a file or built with `add_job`; `run()` executes it.
 
     `Workflow("w.yaml")`, `Workflow(filename="w.yaml")` load a file; `Workflow(name="w")` begins an empty workflow whose
     home is the current folder. Raises SpecError with every problem of a file, InputError for a file that is not there.
     """
-
-    def __init__(self, name: File = None, filename: File = None) -> None:
-        if filename is None and str(name).endswith((".yaml", ".yml")):
-            name, filename = None, name
-        self.filename = Path(os.path.expanduser(filename)).absolute() if filename else None
-        self.name = str(name or (self.filename.stem if self.filename else "workflow"))
-        self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
-        self._model: model.Workflow | None = None  # of the body as it is; None after a change
-        self._arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
-        self._text = b""  # of the file, as it was read or written last
-        self._kept = self._written()  # the body as it was then
-        self._taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
-        if self.filename and (name is None or self.filename.exists()):
-            self.load(self.filename)
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name}: {len(self.nodes)} job{'s' * (len(self.nodes) != 1)}>"
@@ -65,24 +46,6 @@ class Workflow(Shown):
         if run.state != "done":
             raise RunError(f"run {run.id} {run.state}: {run.refresh().reason}; see run.explain(job), run.log(job)")
         return run.outputs()
-
-    @property
-    def folder(self) -> Path:
-        """The workflow's home: where its scripts are looked for and its local jobs run."""
-        return self.filename.parent if self.filename else Path.cwd()
-
-    @property
-    def nodes(self) -> dict[str, dict[str, Any]]:
-        """The attributes of each declared job, as written; `add_job` changes them."""
-        nodes: dict[str, dict[str, Any]] = self._body["nodes"]
-        return nodes
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The workflow's params with their values, as written; a change counts for the next run."""
-        self._model = None
-        params: dict[str, Any] = self._body.setdefault("params", {})
-        return params
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -102,8 +65,7 @@ class Workflow(Shown):
         dict that it returns is the job's outputs. Raises InputError with the nearest name if there is no such job.
         """
         if isinstance(name, str):
-            nearest(name, self.nodes, f"workflow '{self.name}' has no job")
-            return Job(self, name)
+            return Job(self, self._declared(name))
         return (lambda function: self._function(function, attributes)) if name is None else self._function(name, {})
 
     def _function(self, function: Function, attributes: dict[str, Any]) -> Function:
@@ -129,49 +91,6 @@ class Workflow(Shown):
         self.nodes[name], self._model = given, None
         return Job(self, name)
 
-    def add_dependency(self, source: str, destination: str) -> None:
-        """`destination` starts after `source`."""
-        self.add_dependencies(f"{source}, {destination}")
-
-    def add_dependencies(self, dependency: str | Sequence[str]) -> None:
-        """Add a sequence such as `"start, a, b, end"`; each job starts after the one before it."""
-        text = dependency if isinstance(dependency, str) else ", ".join(dependency)
-        try:
-            names = model.expand(text)
-        except ValueError as error:
-            raise InputError(f"'{text}': {error}") from None
-        if len(names) < 2:
-            raise InputError(f"'{text}' is no dependency: write at least two names with commas between them")
-        if text not in self._body["dependencies"]:
-            self._body["dependencies"].append(text)
-            self._model = None
-
-    def remove_job(self, name: str, state: bool = False) -> None:
-        """Remove a job and its dependencies (`state` is accepted as in the article; runs keep what they did)."""
-        del self.nodes[self.job(name).name]
-        rewrite(self._body, lambda *edge: name not in edge)
-        self._model = None
-
-    def rename_job(self, name: str, new: str) -> None:
-        """Give a job another name, also where others come after it; it runs what it ran. Raises InputError.
-
-        Its outputs in the expressions and braces of other jobs are the author's: `model()` tells each of them.
-        """
-        script, own = self.model().jobs[self.job(name).name].script, self.nodes[name]
-        if new in self.model().jobs:
-            raise InputError(f"there is a job '{new}' already; take another name")
-        own |= ({"script": script} if script else {}) | ({"name": new} if "name" in own else {})
-        self._body["nodes"] = {new if job == name else job: node for job, node in self.nodes.items()}
-        rewrite(self._body, lambda *edge: True, name, new)
-        self._model = None
-
-    def remove_dependency(self, source: str, destination: str) -> None:
-        """`destination` no longer starts after `source`. Raises InputError if it did not."""
-        if (source, destination) not in self.model().edges:
-            raise InputError(f"'{destination}' does not start after '{source}'; look at the dependencies")
-        rewrite(self._body, lambda *edge: edge != (source, destination))
-        self._model = None
-
     def remove_workflow(self) -> int:
         """Remove what this program keeps of the workflow: its file's entry in the register, its runs with their logs.
 
@@ -180,48 +99,6 @@ class Workflow(Shown):
         and removes nothing, while one of them has not ended.
         """
         return keeping.forget(self.filename or self.folder / f"{self.name}.yaml", saved=self.filename is not None)
-
-    def load(self, filename: str | Path, clear: bool = True) -> Self:
-        """Read a workflow file; with `clear=False` its jobs and dependencies are added to those that are there."""
-        path = Path(os.path.expanduser(filename)).absolute()
-        text = read_file(path)
-        document = yamltext.read(text, shown(path))
-        checked = spec.check(document, path.stem, place(path.parent))
-        body = save.plain(document.value["workflow"])
-        if clear:
-            self._body, self.filename, self._text = body, path, text
-            self._kept = self._written()
-        else:
-            for key in ("nodes", "params", "hosts"):
-                self._body[key] = {**self._body.get(key, {}), **body.get(key, {})}
-            self._body["dependencies"] += [d for d in body["dependencies"] if d not in self._body["dependencies"]]
-        self._model = checked if clear and self.name == path.stem else None
-        store.register(path.stem, path)
-        return self
-
-    def save(self, filename: File = None, overwrite: bool = False) -> Path:
-        """Write the workflow; comments and order of a file that is there survive. Returns the path.
-
-        Raises InputError if somebody else has changed the workflow's file since it was loaded, unless `overwrite`.
-        """
-        path = Path(filename or self.filename or f"{self.name}.yaml").expanduser().absolute()
-        with store.alone("save"):
-            there = path.read_bytes() if path.exists() else b""
-            if self._text and path == self.filename and there not in (self._text, b"") and not overwrite:
-                raise InputError(f"{path} was changed on disk since it was loaded; load() it, or save(overwrite=True)")
-            text = save.text(self._body, there.decode())
-            store.write_new(path, text)
-        if path == (self.filename or path):
-            self.filename, self._text, self._kept = path, text.encode(), self._written()
-        return path
-
-    @property
-    def changed(self) -> bool:
-        """True if it is not what its file said when that was read or saved here: who runs the file runs another."""
-        return self._kept != self._written() or bool(self._taken)
-
-    def _written(self) -> str:
-        return repr({"params": {}, **self._body})
 
     def save_with_state(self, filename: str | Path | None, stdout: bool = False) -> str | None:
         """Save the workflow with each job's status, progress and outputs in its newest run; the text if `stdout`.
@@ -237,19 +114,6 @@ class Workflow(Shown):
         if filename is not None:
             store.write_new(Path(os.path.expanduser(filename)).absolute(), text)
         return text if stdout else None
-
-    def load_with_state(self, filename: str | Path) -> Self:
-        """Load what `save_with_state` wrote: the next run takes over the jobs that were done, with their outputs."""
-        nodes = self.load(filename).nodes.items()
-        self._taken = {name: dict(node.get("outputs") or {}) for name, node in nodes if node.get("status") == "done"}
-        return self
-
-    def model(self) -> model.Workflow:
-        """The workflow as a valid value. Raises SpecError with everything that is wrong."""
-        if self._model is None:
-            document = yamltext.Document(f"workflow '{self.name}'", {"workflow": self._body})
-            self._model = spec.check(document, self.name, place(self.folder))
-        return self._model
 
     @property
     def graph(self) -> "networkx.DiGraph[str]":
@@ -329,39 +193,8 @@ class Workflow(Shown):
         `new`. `reuse` takes over what an earlier run has done of jobs whose script, args, params, environment, inputs
         and parents are the same. A new run is called `run_id`, if that is given (by `store.new_id`).
         """
-        value = whole = with_params(self.model(), params or {})
-        for key, argument in self._arguments.items():
-            functions.check(argument, value.params[key])
-        value = select(value, from_, [only] if isinstance(only, str) else only)
-        value = in_order(value, order) if sequential or order else value
-        launching.scheduler(value.scheduler, str(self.folder))
-        runs_before = list(self.runs()) if reuse or from_ or only else []
-        done = Earlier(runs_before).outputs
-        value, taken = with_done(value, whole, lambda name: self._taken.get(name, done(name)))
-        taken |= {name: outputs for name, outputs in self._taken.items() if name in value.jobs}
-        source = hashlib.sha256(f"{self.folder}\0{value.model_dump_json()}\0{order}{taken or ''}".encode()).hexdigest()
-        value = hosts.supported(value)
-        python = Path(sys.executable).with_name("python{}.{}".format(*sys.version_info))  # by whatever name we began
-        wanted = model.RunSpec(
-            run=run_id or store.new_id(self.name),
-            workflow=value,
-            path=str(self.filename or ""),
-            folder=str(self.folder),
-            source=source,
-            order=tuple(order),
-            taken=taken,
-            reuse=tuple(run.id for run in runs_before) if reuse else (),
-            max_parallel=max_parallel,
-            machine=store.machine_id(),
-            python=str(python if python.exists() else sys.executable),
-            created=store.now(),
-        )
-        with store.alone("start"):
-            known = [] if new else runs.unfinished(reversed(runs.all_runs(self.name)))
-            run = next((run for run in known if run.spec.source == source), None) or runs.create(wanted)
-        if run.id != wanted.run:
-            print(f"attached to the unfinished run {run.id} (new=True, or --new, starts another)", file=sys.stderr)
-        return run.resume()
+        wish = Wish(max_parallel, sequential, order, from_, only, new, reuse, run_id)
+        return starting.start(self, params or {}, wish)
 
     def attach(self, run: str) -> Run:
         """Take up a run that this computer does not know, from its hosts, and go on with it; see attach."""

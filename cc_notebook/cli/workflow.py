@@ -12,6 +12,7 @@ from cc_notebook import keeping, model, store
 from cc_notebook.cli import runs
 from cc_notebook.cli.group import file_of, main, pair
 from cc_notebook.errors import InputError, SpecError, clean, nearest
+from cc_notebook.fields import check_name
 from cc_notebook.runs import all_runs, find
 from cc_notebook.state import RunState
 
@@ -148,7 +149,7 @@ def _path(name: str | None, known: bool = False, ran: bool = False) -> Path:
     if known:
         nearest(name, [other for other, _ in store.entries().values()], "there is no workflow")
     try:
-        return store.own_file(model.check_name(name))
+        return store.own_file(check_name(name))
     except ValueError as error:
         raise InputError(str(error)) from None
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from cc_jupyter import archive, models
 from cc_jupyter.route import YAML, Ask, Refusal, Reply
-from cc_notebook import files, keeping, model, save, spec, store, yamltext
+from cc_notebook import fields, files, keeping, save, spec, store, yamltext
 from cc_notebook.errors import CCError, InputError, NotFoundError, SpecError, nearest
 from cc_notebook.state import JobStatus, RunState
 from cc_notebook.views import picture
@@ -280,7 +280,7 @@ def _unpack(ask: Ask, name: str) -> Path:
 def _store(name: str, content: dict[str, bytes]) -> Path:
     """Make a workflow in the store, whole or not at all, from its text (at "") and the files beside it."""
     try:
-        path = store.own_file(model.check_name(name))
+        path = store.own_file(fields.check_name(name))
     except ValueError as error:
         raise InputError(f"{error}; add ?name=") from None
     text, hidden = content.pop(""), path.parent.with_name(f".{secrets.token_hex(8)}")
