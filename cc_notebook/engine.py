@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from cc_notebook import control, hosts, loops, payload
+from cc_notebook import control, hosts, loops, payload, reuse
 from cc_notebook.adding import added
 from cc_notebook.errors import CCError, InputError, ResourceError, clean
 from cc_notebook.files import place
@@ -28,7 +28,6 @@ from cc_notebook.journal import Journal, Reader
 from cc_notebook.launching import glob, prepare, scheduler
 from cc_notebook.model import Job
 from cc_notebook.process import lock, told
-from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 from cc_notebook.state import ALIVE, FINAL, Event, JobStatus, RunState
 from cc_notebook.store import Request, now
@@ -58,7 +57,7 @@ class Engine:
         living = [name for name, status in self.state.jobs.items() if status.state in ALIVE]
         self.alive = dict.fromkeys(name for name in living if not self.jobs[name].group)
         self.bell = os.open(folder / "bell", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)  # RDWR: never at end of file
-        self.earlier = Earlier([Run(folder.parent / name) for name in self.spec.reuse])
+        self.earlier = [Run(folder.parent / name) for name in self.spec.reuse]
         self._hosts: dict[str, Host] = {}
         self._to_start: dict[str, Launch] = {}  # journalled as submitted, not yet handed to their host
         self._hold = 0.0  # nothing starts before, after a disk was full
@@ -337,7 +336,7 @@ class Engine:
                 same = self.jobs[one].instant or one in flow.members or jobs[one].state == "skipped"
                 if not same and jobs[one].ending != "reused":
                     return None, f"'{one}' ran again"
-        return self.earlier.look(self.jobs[name], launch.facts, self.spec.folder)
+        return reuse.look(self.earlier, self.jobs[name], launch.facts, self.spec.folder)
 
     def _start(self) -> None:
         for name, known in self.state.hosts.items():

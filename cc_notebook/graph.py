@@ -36,8 +36,6 @@ def order(names: Sequence[str], edges: Sequence[Edge]) -> list[str]:
 
 def cycle(names: Sequence[str], edges: Sequence[Edge]) -> list[str]:
     """The names along one cycle, first name repeated at the end; empty if there is none."""
-    if len(order(names, edges)) == len(names):
-        return []
     try:
         TopologicalSorter(relatives(names, edges)[0]).prepare()
     except CycleError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cc_notebook.errors import ResourceError
+from cc_notebook.hosts.folder import private
 
 _ahead: list[subprocess.Popen[bytes]] = []  # an engine that loads, and then waits to be told its run
 
@@ -30,7 +31,7 @@ def start(folder: Path) -> None:
         if child and child.stdin:
             with child.stdin as line:
                 line.write(os.fsencode(folder))
-        with open(folder / "engine.log", "ab", opener=_private) as log:
+        with open(folder / "engine.log", "ab", opener=private) as log:
             child = child or _spawn(subprocess.DEVNULL, log, str(folder))
     except OSError as error:
         raise ResourceError(f"no engine could be started for {folder.name}: {error}") from error
@@ -43,7 +44,7 @@ def start(folder: Path) -> None:
 def told() -> Path:
     """The run's folder, in an engine that was started before there was one; it ends here if it is not needed."""
     folder = Path(sys.stdin.read() or sys.exit())
-    with open(folder / "engine.log", "ab", opener=_private) as log:
+    with open(folder / "engine.log", "ab", opener=private) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     return folder
@@ -52,10 +53,6 @@ def told() -> Path:
 def _spawn(given: int, log: int | BinaryIO, *words: str) -> subprocess.Popen[bytes]:
     words = (sys.executable, "-m", "cc_notebook.engine", *words)
     return subprocess.Popen(words, stdin=given, stdout=log, stderr=log, cwd="/", start_new_session=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def ring(folder: Path, text: bytes = b"") -> bool:

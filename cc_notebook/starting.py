@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cc_notebook import functions, hosts, launching, runs, store
+from cc_notebook import functions, hosts, launching, reuse, runs, store
 from cc_notebook.model import RunSpec
 from cc_notebook.options import in_order, select, with_done, with_params
-from cc_notebook.reuse import Earlier
 from cc_notebook.runs import Run
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ def _wanted(flow: "Workflow", params: Mapping[str, Any], wish: Wish) -> RunSpec:
     folder, own = str(flow.folder), flow._taken
     launching.scheduler(value.scheduler, folder)
     earlier = list(flow.runs()) if wish.reuse or wish.from_ or wish.only else []
-    done = Earlier(earlier).outputs
-    value, taken = with_done(value, whole, lambda name: own.get(name, done(name)))
+    value, taken = with_done(value, whole, lambda name: own.get(name, reuse.outputs(earlier, name)))
     taken |= {name: outputs for name, outputs in own.items() if name in value.jobs}
     same = f"{folder}\0{value.model_dump_json()}\0{wish.order}{taken or ''}"
     python = Path(sys.executable).with_name("python{}.{}".format(*sys.version_info))  # by whatever name we began

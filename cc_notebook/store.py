@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from cc_notebook.errors import InputError, ResourceError
 from cc_notebook.hosts.base import job_folder
-from cc_notebook.hosts.folder import write
+from cc_notebook.hosts.folder import private, write
 
 ID_TIME = 21  # characters of a run's id that tell when it was made
 
@@ -79,12 +79,9 @@ def write_new(path: Path, text: str) -> None:
 @contextmanager
 def alone(doing: str) -> Iterator[None]:
     """Nobody else who uses this store does the same meanwhile, in another process or thread; a kill ends it."""
-    descriptor = os.open(home() / f"{doing}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with open(home() / f"{doing}.lock", "ab", opener=private) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def rename(old: Path, new: Path) -> None:

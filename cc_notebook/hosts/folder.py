@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
@@ -57,8 +56,7 @@ def make(folder: str, launch: Launch) -> None:
 
 def write(path: Path | str, text: str, sync: bool = False) -> None:
     """Write a file for its owner alone; a link in its place is not followed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
+    descriptor = private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
     try:
         data = text.encode()
         while data:
@@ -69,10 +67,15 @@ def write(path: Path | str, text: str, sync: bool = False) -> None:
         os.close(descriptor)
 
 
+def private(path: Path | str, flags: int) -> int:
+    """Open a file that is or will be for its owner alone; a link in its place is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 def take_claim(folder: str) -> bool:
     """After this nobody else can run the attempt; False if somebody does already. Raises OSError on a full disk."""
     with suppress(FileExistsError, FileNotFoundError):
-        descriptor = os.open(f"{folder}/claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = private(f"{folder}/claim", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         os.write(descriptor, b"engine\n")
         os.close(descriptor)
         return True
@@ -116,12 +119,8 @@ def _never_waiting(path: str, flags: int) -> int:
 
 def _text(path: str) -> str:
     """A small file's text, empty where there is none."""
-    with suppress(OSError):
-        descriptor = _never_waiting(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.read(descriptor, CHUNK).decode(errors="replace")
-        finally:
-            os.close(descriptor)
+    with suppress(OSError), open(path, "rb", buffering=0, opener=_never_waiting) as file:
+        return (file.read(CHUNK) or b"").decode(errors="replace")
     return ""
 
 

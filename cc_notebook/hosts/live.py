@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cc_notebook.hosts.base import Attempt, Claim, Folder, Observation
-from cc_notebook.hosts.folder import Log, take_claim
+from cc_notebook.hosts.folder import Log, private, take_claim
 from cc_notebook.hosts.slots import Place
 
 
@@ -35,8 +35,7 @@ class Live:
         own = {b"CC_ATTEMPT": self.attempt.token.encode()}
         if place.gpus:
             own |= {b"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus)).encode(), b"CC_HOLD": b"yes"}
-        log = os.open(f"{self.folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
+        with open(f"{self.folder}/log", "ab", opener=private) as log:
             self.child = subprocess.Popen(
                 [shell, "job.sh"],
                 cwd=self.folder,
@@ -47,8 +46,6 @@ class Live:
                 start_new_session=True,
                 umask=0o077,
             )
-        finally:
-            os.close(log)
         return self.child.pid
 
     def give_up(self) -> None:

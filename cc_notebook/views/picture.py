@@ -22,7 +22,7 @@ from cc_notebook.errors import InputError, ResourceError, clean
 from cc_notebook.model import MARKERS, Workflow
 from cc_notebook.runs import Run
 from cc_notebook.state import TABLE, JobStatus, RunState
-from cc_notebook.views.table import LOOKS
+from cc_notebook.views.table import LOOKS, counts
 
 FORMATS = (".svg", ".png", ".pdf", ".dot")
 ENV = ("HOME", "USER", "HOSTNAME", "LANG", "PWD")  # of the environment, what a label may show
@@ -159,8 +159,7 @@ def faces(flow: Workflow, run: RunState, now: datetime | None = None) -> dict[st
         status = run.jobs.get(name) or JobStatus()
         far = "" if job.instant or job.label else f"\n{status.progress}%"
         if name in run.flow.members:
-            counts = loops.summary(run.flow, run.jobs, name)["counts"].items()
-            far = "\n" + ", ".join(f"{number} {LOOKS[state].symbol}" for state, number in counts)
+            far = f"\n{counts(loops.summary(run.flow, run.jobs, name))}"
         look = LOOKS[seen.get(name, "ready")]
         told[name] = f"{look.symbol} {labels.text(job, run, moment, around)}{far}", look.color
     return told

@@ -179,7 +179,7 @@ def _table(lines: Sequence[Row], width: int) -> Table:
 
 def _row(number: int, name: str, job: Job, told: Mapping[str, Any]) -> Row:
     reason = f"{told['reason']}{' (script changed since attempt 1)' * told['changed']}".strip()
-    elapsed, step = _elapsed(told["started"], told["ended"], told["state"]), _counts(told) or told["step"]
+    elapsed, step = _elapsed(told["started"], told["ended"], told["state"]), counts(told) or told["step"]
     state, host = told.get("waiting") or told["state"], job.host or "local"
     return Row(number, name, state, host, told["progress"], elapsed, _what(job), reason, step)
 
@@ -189,7 +189,8 @@ def _what(job: Job) -> str:
     return words if len(words) <= 24 else words[:23] + "…"
 
 
-def _counts(status: Mapping[str, Any]) -> str:
+def counts(status: Mapping[str, Any]) -> str:
+    """How many members of a group are in each state; empty for what is no group."""
     return ", ".join(f"{number} {LOOKS[state].symbol}" for state, number in status.get("counts", {}).items())
 
 
