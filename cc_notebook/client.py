@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from cc_notebook import files, serving, spec
-from cc_notebook.errors import InputError, UnavailableError
+from cc_notebook.errors import CCError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     import requests
@@ -32,7 +32,8 @@ class RESTWorkflow:
         for found, secret in [(url, token)] if url else _servers():
             self.url = f"{found.rstrip('/')}/cc/api"
             self._session.headers["Authorization"] = f"token {secret}"
-            if self._ask("GET", "version", must=bool(url)).ok:
+            with suppress(*(() if url else (CCError,))):  # one that was found may be no server of ours any more
+                self._ask("GET", "version")
                 return
         raise UnavailableError("no Jupyter server of yours answers: start one by 'jupyter lab', or give url and token")
 
@@ -108,18 +109,15 @@ class RESTWorkflow:
         found: dict[str, Any] = self._ask(method, *names, **options).json()
         return found
 
-    def _ask(self, method: str, *names: str, must: bool = True, **options: Any) -> "requests.Response":
+    def _ask(self, method: str, *names: str, **options: Any) -> "requests.Response":
         import requests
 
         path = "/".join(quote(name, safe="") for name in names)
         try:
             answer = self._session.request(method, f"{self.url}/{path}", timeout=LIMIT, **options)
         except requests.RequestException as error:
-            if must:
-                raise UnavailableError(f"{self.url} cannot be reached: {error}") from None
-            answer = requests.Response()
-            answer.status_code = 503
-        if must and not answer.ok:
+            raise UnavailableError(f"{self.url} cannot be reached: {error}") from None
+        if not answer.ok:
             told = {"message": f"{self.url} answers {answer.status_code}"}
             with suppress(ValueError):
                 told = answer.json()

@@ -2,7 +2,7 @@
 
 import math
 import os
-import select
+import selectors
 import shutil
 import signal
 import time
@@ -40,8 +40,7 @@ class LocalHost:
         self.env = environment(env)
         self._parent = Parent(run_dir, python, self.env)
         self._live: dict[tuple[str, int], Live] = {}
-        self._by_fd: dict[int, Live] = {}
-        self._epoll = select.epoll()
+        self._ends = selectors.EpollSelector()  # of processes, each with the attempt that is its
         self._next = math.inf
 
     def free(self) -> int:
@@ -89,7 +88,7 @@ class LocalHost:
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
-        due = {self._by_fd[fd]: True for fd, _ in self._epoll.poll(0) if fd in self._by_fd}
+        due: dict[Live, bool] = {key.data: True for key, _ in self._ends.select(0)}
         if time.monotonic() >= self._next:
             due = dict.fromkeys(self._live.values(), False) | due
             self._next = math.inf
@@ -105,7 +104,7 @@ class LocalHost:
 
     def wakers(self) -> list[int]:
         """See Host.wakers."""
-        return [self._epoll.fileno()]
+        return [self._ends.fileno()]
 
     def patience(self) -> float:
         """See Host.patience."""
@@ -119,7 +118,7 @@ class LocalHost:
         for live in list(self._live.values()):
             self._forget(live)
         self.slots.let_go(*self.slots.held)
-        self._epoll.close()
+        self._ends.close()
         self._parent.close()
 
     def _look_within(self, delay: float) -> None:
@@ -137,13 +136,11 @@ class LocalHost:
         self._unfollow(live)
         with suppress(ProcessLookupError):
             live.pidfd = os.pidfd_open(pid)
-            self._by_fd[live.pidfd] = live
-            self._epoll.register(live.pidfd, select.EPOLLIN)
+            self._ends.register(live.pidfd, selectors.EVENT_READ, live)
 
     def _unfollow(self, live: Live) -> None:
         if live.pidfd >= 0:
-            self._epoll.unregister(live.pidfd)
-            del self._by_fd[live.pidfd]
+            self._ends.unregister(live.pidfd)
             os.close(live.pidfd)
             live.pidfd = -1
 

@@ -24,7 +24,6 @@ from cc_notebook.growth import Flow
 from cc_notebook.launching import glob
 from cc_notebook.model import Job, Workflow
 from cc_notebook.runs import Run
-from cc_notebook.state import RunState
 
 Look = namedtuple("Look", "symbol style color")  # of a state; the colour is a picture's, never alone
 
@@ -142,7 +141,9 @@ def _whole(run: Run, width: int, height: int = 10**9, members: bool = False) -> 
     hidden = f"  ({len(lines) - len(shown)} more jobs not shown)" if len(shown) < len(lines) else ""
     total = Text(f"{run.id}: {view.state} — {counts}{hidden}", LOOKS[view.state].style if view.state in LOOKS else "")
     told = [Text(clean(f"{LOOKS[row.state].symbol} {row.name}: {row.reason}")) for row in shown if row.reason]
-    parts: list[RenderableType] = [_table(shown, width), *told, _bar(view), total]
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row("all", ProgressBar(total=100, completed=view.progress, width=40), f"{int(view.progress)}%")
+    parts: list[RenderableType] = [_table(shown, width), *told, bar, total]
     parts += [Text(clean(line)) for line in (view.reason, run.note()) if line]
     return Group(*parts)
 
@@ -152,12 +153,6 @@ def _urgent(lines: Sequence[Row], most: int) -> Sequence[Row]:
     order = {"failed": 0, "running": 1, "submitted": 2, "ready": 3, "waiting": 4, "blocked": 5}
     chosen = sorted(lines, key=lambda row: (order.get(row.state, 6), row.number))[:most]
     return sorted(chosen, key=lambda row: row.number)
-
-
-def _bar(view: RunState) -> Table:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row("all", ProgressBar(total=100, completed=view.progress, width=40), f"{int(view.progress)}%")
-    return grid
 
 
 def _table(lines: Sequence[Row], width: int) -> Table:
