@@ -15,10 +15,10 @@ from cc_notebook.errors import InputError
 from cc_notebook.growth import Item, Scope
 from cc_notebook.hosts.base import Launch
 from cc_notebook.model import Job, RunSpec
+from cc_notebook.spec import SUFFIXES
 from cc_notebook.state import RunState
 
 LARGE = 64 << 20  # bytes of an input file that is known by its size and time alone
-SUFFIXES = (".sh", ".py", ".ipynb")
 Scheduler = Callable[[Sequence[str], Sequence[str], int], Sequence[str]]
 
 

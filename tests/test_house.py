@@ -27,7 +27,7 @@ ROOMS = {
         "hosts.mirror hosts.seen hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (263, "conformance"),
-    "the core": (3188, "every module that no other room has"),
+    "the core": (3187, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 86 for warm: a fork in the place of a start saves each notebook a second
     "faces": (2134, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
@@ -68,7 +68,7 @@ UPWARD: dict[tuple[str, str], str] = {
 LONG: dict[str, tuple[int, str]] = {
     "engine": (340, "one class that owns a run's loop; what it decides is in control and loops already"),
     "runs": (239, "Run is what every face calls: nineteen short methods"),
-    "hosts.local": (204, "one host, and what each thing that it can see of an attempt means"),
+    "hosts.local": (203, "one host, and what each thing that it can see of an attempt means"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
 

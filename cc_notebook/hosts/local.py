@@ -84,7 +84,6 @@ class LocalHost:
             live.give_up()
             self._doom(live, GRACE)
         self._signal(self._left())
-        self._look_within(SOON)
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
