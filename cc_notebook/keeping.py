@@ -7,7 +7,6 @@ middle leaves nothing that is half there.
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from cc_notebook.errors import InputError, ResourceError, UnavailableError
 from cc_notebook.runs import Run, all_runs
 
 LEFT_OVER = 3600  # seconds after which nobody works on a hidden folder any more
-
-
-def runs_of(path: Path) -> Iterator[Run]:
-    """The runs of a workflow file, newest first, also those from before it was saved."""
-    for run in reversed(all_runs(path.stem)):
-        with suppress(UnavailableError):
-            if run.spec.path in ("", str(path)) and run.spec.folder == str(path.parent):
-                yield run
 
 
 def why_not(run: Run) -> str:
@@ -89,7 +80,11 @@ def forget(path: Path, saved: bool = True) -> int:
 
     If it was never `saved`, the path is where it would be, and a file there is another's.
     """
-    found = [run for run in runs_of(path) if saved or not run.spec.path]
+    found, paths = list[Run](), {"", str(path) if saved else ""}  # also runs from before it was saved
+    for run in reversed(all_runs(path.stem)):
+        with suppress(UnavailableError):
+            if run.spec.path in paths and run.spec.folder == str(path.parent):
+                found.append(run)
     if whys := [why for run in found if (why := why_not(run))]:
         raise InputError("\n".join(whys))
     for run in found:
