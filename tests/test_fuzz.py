@@ -9,7 +9,13 @@ pytest.importorskip("schemathesis", reason="needs the test extra: pip install -e
 pytest.importorskip("jupyter_server")
 from test_service import DEMO, Server
 
-CONFIG = """
+CONTROL = "".join(f"\\u{number:04x}" for number in (*range(32), 127))
+CONFIG = f"""
+# Control characters in a header are refused where HTTP is read, before there is an application that could answer.
+[generation]
+exclude-header-characters = "{CONTROL}"
+"""
+CONFIG += """
 [auth.openapi.token]
 api_key = "token TOKEN"
 

@@ -203,7 +203,8 @@ def test_a_way_that_does_not_open_is_told(cloud, folder, tmp_path):
     run = flow(cloud, job="true").run()
     told = until(run.note)
     assert told.startswith("box: not seen yet; before: ") and "exit code 4: no such account" in told
-    write(folder, "up.sh", good)
+    write(folder, "new.sh", good).chmod(0o755)
+    (folder / "new.sh").rename(folder / "up.sh")  # whole: an empty one would succeed, and open nothing
     assert run.wait().state == "done"
 
 
