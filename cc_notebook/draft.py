@@ -24,8 +24,8 @@ class Draft:
         self.name = str(name or (self.filename.stem if self.filename else "workflow"))
         self._body: dict[str, Any] = {"nodes": {}, "dependencies": []}
         self._model: model.Workflow | None = None  # of the body as it is; None after a change
-        self._arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
-        self._taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
+        self.arguments: dict[str, Parameter] = {}  # of functions that are jobs, by the param that sets them
+        self.taken: dict[str, dict[str, Any]] = {}  # jobs that were done when the state was saved, with their outputs
         self._text = b""  # of the file, as it was read or written last
         self._kept = self._written()  # the body as it was then
         if self.filename and (name is None or self.filename.exists()):
@@ -135,7 +135,7 @@ class Draft:
     def load_with_state(self, filename: str | Path) -> Self:
         """Load what `save_with_state` wrote: the next run takes over the jobs that were done, with their outputs."""
         nodes = self.load(filename).nodes.items()
-        self._taken = {name: dict(node.get("outputs") or {}) for name, node in nodes if node.get("status") == "done"}
+        self.taken = {name: dict(node.get("outputs") or {}) for name, node in nodes if node.get("status") == "done"}
         return self
 
     def save(self, filename: File = None, overwrite: bool = False) -> Path:
@@ -157,7 +157,7 @@ class Draft:
     @property
     def changed(self) -> bool:
         """True if it is not what its file said when that was read or saved here: who runs the file runs another."""
-        return self._kept != self._written() or bool(self._taken)
+        return self._kept != self._written() or bool(self.taken)
 
     def _written(self) -> str:
         return repr({"params": {}, **self._body})

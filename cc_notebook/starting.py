@@ -44,11 +44,11 @@ def start(flow: "Workflow", params: Mapping[str, Any], wish: Wish) -> Run:
 def _wanted(flow: "Workflow", params: Mapping[str, Any], wish: Wish) -> RunSpec:
     """All that the run is to execute, and the hash by which a second start finds the same work."""
     value = whole = with_params(flow.model(), params)
-    for key, argument in flow._arguments.items():
+    for key, argument in flow.arguments.items():
         functions.check(argument, value.params[key])
     value = select(value, wish.from_, [wish.only] if isinstance(wish.only, str) else wish.only)
     value = in_order(value, wish.order) if wish.sequential or wish.order else value
-    folder, own = str(flow.folder), flow._taken
+    folder, own = str(flow.folder), flow.taken
     launching.scheduler(value.scheduler, folder)
     earlier = list(flow.runs()) if wish.reuse or wish.from_ or wish.only else []
     value, taken = with_done(value, whole, lambda name: own.get(name, reuse.outputs(earlier, name)))

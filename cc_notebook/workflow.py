@@ -73,7 +73,7 @@ class Workflow(Draft, Shown):
         free = {key: argument for key, argument in functions.arguments(function).items() if key not in own}
         for key, argument in free.items():
             self.params.setdefault(key, None if argument.default is argument.empty else argument.default)
-            self._arguments[key] = argument
+            self.arguments[key] = argument
         params = own | {key: f"{{params.{key}}}" for key in free}
         script = functions.write(function, self.folder)
         self.add_job(function.__name__, script, **attributes | {"params": params})
