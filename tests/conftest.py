@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,23 @@ def need(program, found):
         pytest.fail(f"{program} is required (CC_REQUIRE_REAL) and not there: run tests/setup.sh")
     if not found:
         pytest.skip(f"{program} is not installed: run tests/setup.sh")
+
+
+def engines(run):
+    """The pid of each engine that the run has had."""
+    return [int(event.native_id) for event in run.events() if event.type == "engine"]
+
+
+def kill_engine(run):
+    """SIGKILL to the engine that works on the run, if there is one, as soon as it has said who it is; jobs go on."""
+
+    def gone():
+        for pid in engines(run)[-1:]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return engines(run) and not run.engine_alive()
+
+    until(gone)
 
 
 def until(condition, timeout=20.0):

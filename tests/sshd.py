@@ -1,5 +1,6 @@
 """A real sshd for tests: a port and keys of its own, no root needed; started here and ended by its pid."""
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -13,6 +14,7 @@ import psutil
 from conftest import need, until
 
 HERE = "127.0.0.1"
+LIBC, NETWORK = ctypes.CDLL(None), 0x40000000  # CLONE_NEWNET: Python 3.11 has neither os.unshare nor os.setns
 
 
 def listens(port, address=HERE):
@@ -22,14 +24,19 @@ def listens(port, address=HERE):
 
 
 class Link:
-    """A network namespace of our own, for the network another computer, at the other end of a link that can be cut."""
+    """A network namespace, for the network another computer, at the other end of a link that can be cut.
+
+    The test moves into one too: browsers of other tests, told of each new device, would break off what they load.
+    """
 
     def __init__(self, number: int = 0) -> None:
         self.name, net = f"cc{os.getpid()}n{number}", f"10.{213 + number}.{os.getpid() // 64 % 256}"
         first = os.getpid() % 64 * 4
         mine, self.address = f"{net}.{first + 1}", f"{net}.{first + 2}"
         self.words = ["ip", "netns", "exec", self.name]
-        made = shutil.which("ip") and self._ip("netns", "add", self.name)
+        self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        moved = number or (shutil.which("ip") and LIBC.unshare(NETWORK) == 0 and self._ip("link", "set", "lo", "up"))
+        made = moved and self._ip("netns", "add", self.name)
         veth = ("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         need("ip netns (as root)", made and self._ip(*veth))
         for where, device, address in (((), self.name, mine), (("-n", self.name), "eth0", self.address)):
@@ -61,6 +68,8 @@ class Link:
         self.kill()
         self._ip("link", "del", self.name)
         self._ip("netns", "del", self.name)
+        assert LIBC.setns(self.home, NETWORK) == 0
+        os.close(self.home)
 
 
 @contextmanager

@@ -3,12 +3,11 @@
 import json
 import os
 import shutil
-import signal
 from collections import Counter
 
 import psutil
 import pytest
-from conftest import until, write
+from conftest import kill_engine, until, write
 from sshd import sshd
 
 from cc_notebook import Workflow
@@ -51,8 +50,7 @@ def test_attach_after_everything_was_lost(folder, tmp_path, store, cc, other_com
     """Engine killed, store deleted; also from another folder: states and outputs are back, each job ran once."""
     with sshd(tmp_path / "sshd") as config:
         run = start(folder, tmp_path, config)
-        os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
-        until(lambda: not run.engine_alive())
+        kill_engine(run)
         shutil.rmtree(store)
         if other_computer:
             other = tmp_path / "other"
@@ -97,8 +95,7 @@ def test_attach_while_a_job_runs_on_this_computer(folder, tmp_path, store, where
         until(lambda: {run.refresh().jobs[name].state for name in ("here", "first")} == {"running"})
         (tmp_path / "first").touch()
         until(lambda: run.refresh().jobs["second"].state == "running")
-        os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
-        until(lambda: not run.engine_alive())
+        kill_engine(run)
         if where == "gone":
             shutil.rmtree(store)
         else:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 import psutil
 import pytest
-from conftest import until, write
+from conftest import engines, kill_engine, until, write
 from sshd import Link, sshd
 
 from cc_notebook import Workflow
@@ -58,11 +58,6 @@ def log(tmp_path):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def engines(run):
-    """The pid of each engine that the run has had."""
-    return [int(event.native_id) for event in run.events() if event.type == "engine"]
-
-
 @pytest.mark.parametrize(("text", "end"), [("true", "done"), ("exit 3", "failed")])
 def test_a_cloud_machine_lives_as_long_as_its_jobs(cloud, tmp_path, text, end):
     """Started once before the first contact, stopped once after the last job, also when one failed; and journalled."""
@@ -96,8 +91,7 @@ def test_cancelled_and_killed_it_is_stopped_all_the_same(cloud, tmp_path):
     (tmp_path / "sshd" / "slow").touch()
     run = flow(cloud, job="sleep 60").run()
     until(lambda: log(tmp_path))
-    os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
-    until(lambda: not run.engine_alive())
+    kill_engine(run)
     (tmp_path / "sshd" / "booted").touch()
     run.resume()
     until(lambda: run.refresh().jobs["job"].state == "running")
@@ -112,9 +106,7 @@ def test_the_next_engine_uses_the_way_that_is_open(cloud, tmp_path):
     for number in (0, 1):
         until(lambda: run.refresh().jobs["job"].state == "running")
         assert log(tmp_path) == ["up"]
-        until(lambda wanted=number + 1: engines(run)[wanted - 1 :])
-        os.kill(engines(run)[-1], signal.SIGKILL)
-        until(lambda: not run.engine_alive())
+        kill_engine(run)
         if number:
             server = psutil.Process(int((tmp_path / "sshd" / "cloud.pid").read_text()))
             for process in (*server.children(recursive=True), server):
@@ -135,7 +127,7 @@ def test_a_slow_way_keeps_nothing_else_waiting(cloud, tmp_path):
     w = flow(cloud, far="true")
     w.add_job("here", exec="true")
     run = w.run()
-    until(lambda: run.refresh().jobs["here"].state == "done")
+    until(lambda: run.refresh().jobs["here"].state == "done" and log(tmp_path))
     assert log(tmp_path) == ["up"] and run.refresh().jobs["far"].state == "submitted"
     (base / "booted").touch()
     until(lambda: len(log(tmp_path)) == 2)

@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import ended, fill, need, until, write
+from conftest import ended, engines, fill, kill_engine, need, until, write
 
 from cc_notebook import Workflow, runs
 from cc_notebook.errors import UnavailableError
@@ -21,8 +20,7 @@ from cc_notebook.hosts.base import job_folder
 
 def peak_kb(run):
     """The engine's highest resident memory so far, in kB."""
-    pid = next(event.native_id for event in reversed(list(run.events())) if event.type == "engine")
-    text = Path(f"/proc/{pid}/status").read_text()
+    text = Path(f"/proc/{engines(run)[-1]}/status").read_text()
     return int(text.split("VmHWM:")[1].split()[0])
 
 
@@ -104,8 +102,7 @@ def test_two_hundred_jobs_at_once_use_bounded_descriptors(folder):
         flow.add_job(f"j{number}", exec="while [ ! -e go ]; do sleep 0.5; done")
     run = flow.run(max_parallel=200)
     until(lambda: run.refresh().counts().get("running") == 200, 60)
-    pid = next(event.native_id for event in run.events() if event.type == "engine")
-    assert len(os.listdir(f"/proc/{pid}/fd")) < 230
+    assert len(os.listdir(f"/proc/{engines(run)[-1]}/fd")) < 230
     (folder / "go").touch()
     assert run.wait(60).state == "done"
 
@@ -184,13 +181,11 @@ def test_restarted_computer_is_told(folder):
     run = flow.run()
     until((folder / "up").exists)
     until(lambda: run.status("a")["state"] == "running")
-    engine = int(next(event.native_id for event in run.events() if event.type == "engine"))
-    os.kill(engine, 9)
+    kill_engine(run)
     claim = run.folder / job_folder("a") / "1" / "claim"
     pid, boot, _ = claim.read_text().split()
     os.kill(-int(pid), 9)
     claim.write_text(f"{pid} {'0' * 8}{boot[8:]} elsewhere\n")
-    until(lambda: not run.engine_alive())
     run.resume().wait(30)
     assert run.state == "failed" and run.status("a")["reason"] == "this computer was restarted"
 
@@ -277,8 +272,7 @@ def test_what_is_missing_beside_a_run_is_no_reason_to_stop(folder, cc, store):
     """A run without its engine's log, and a damaged entry of the register: the others are told as ever."""
     write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: sleep 60}\n")
     run = runs.find(cc("run", "w.yaml", "--detach").stdout.strip())
-    os.kill(int(next(run.events()).native_id), signal.SIGKILL)
-    until(lambda: not run.engine_alive())
+    kill_engine(run)
     (run.folder / "engine.log").unlink()
     (store / "register" / "deadbeef.json").write_text('{"na')
     assert run.id in cc("runs").stdout and "no engine works on it" in cc("show", run.id).stdout
@@ -292,7 +286,7 @@ def test_following_ends_with_the_engine(what, folder, cc):
     write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'echo begun; sleep 60'}\n")
     run = runs.find(cc("run", "w.yaml", "--detach").stdout.strip())
     until(lambda: "begun" in run.log("a"))
-    os.kill(int(next(run.events()).native_id), signal.SIGKILL)
+    kill_engine(run)
     told = cc(what, run.id, *["a"][: what == "logs"], "--follow")
     assert told.returncode == 4 and "no engine works on it" in told.stderr, told
     run.cancel().wait(30)

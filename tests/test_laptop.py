@@ -1,18 +1,17 @@
 """One workflow over this computer and two ssh hosts: the engine is killed, lines are cut, and it ends right."""
 
 import json
-import os
 import random
 import signal
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import until, write
+from conftest import engines, kill_engine, until, write
 from sshd import Link, Server, sshd
 
 from cc_notebook import Workflow
@@ -70,18 +69,6 @@ def workflow(folder, base, one, two):
     return Workflow("w.yaml")
 
 
-def engines(run):
-    """The pid of every engine that the run has had."""
-    return [int(event.native_id) for event in run.events() if event.type == "engine"]
-
-
-def kill(run):
-    """SIGKILL to the engine, if there is one."""
-    with suppress(ProcessLookupError):
-        os.kill(engines(run)[-1], signal.SIGKILL)
-    until(lambda: not run.engine_alive())
-
-
 def check(run, base):
     """Every job ran once and the results are here."""
     assert run.wait(timeout=100).state == "done", run.note()
@@ -96,7 +83,7 @@ def test_the_laptop_is_closed_and_opened(folder, tmp_path, two_hosts):
     one, two, servers = two_hosts
     run = workflow(folder, tmp_path, one, two).run()
     until(lambda: all(run.refresh().jobs[name].state == "running" for name in ("left", "right")))
-    kill(run)
+    kill_engine(run)
     servers[0].stop()
     servers[1].signal(signal.SIGSTOP)
     (tmp_path / "go").touch()
@@ -116,7 +103,7 @@ def test_the_laptop_is_closed_and_its_network_is_gone(folder, tmp_path):
         one, two = [after.enter_context(sshd(base, link=link)) for base, link in places]
         run = workflow(folder, tmp_path, one, two).run()
         until(lambda: all(run.refresh().jobs[name].state == "running" for name in ("left", "right")))
-        kill(run)
+        kill_engine(run)
         for link in links:
             link.set("down")
         (tmp_path / "go").touch()
@@ -137,7 +124,7 @@ def test_killed_at_any_moment_of_remote_starts(folder, tmp_path, two_hosts, ever
     for number in range(max(8, 80 // every)):
         until(lambda wanted=number: run.finished or engines(run)[wanted:])
         time.sleep(chance.uniform(0, 0.6))  # a moment of the sweep, not a wait for something
-        kill(run)
+        kill_engine(run)
         if number % 3 == 2:
             servers[number % 2].stop()
             servers[number % 2].start()

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
 from cc_jupyter import living
-from conftest import ended, until
+from conftest import kill_engine, until
 from test_service import Server
 
 from cc_notebook import Workflow, runs, store
@@ -23,17 +23,6 @@ def slow(folder):
     flow = Workflow(name="slow")
     flow.add_job("a", exec="while [ ! -e go ]; do sleep 0.05; done")
     return flow.run()
-
-
-def engines(run):
-    return [int(event.native_id) for event in run.events() if event.type == "engine"]
-
-
-def kill_engine(run):
-    """SIGKILL, as when the computer runs out of memory; its jobs go on."""
-    pid = until(lambda: next((pid for pid in engines(run) if not ended(pid)), 0))
-    os.kill(pid, 9)
-    until(lambda: not run.engine_alive())
 
 
 def started(run):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import until, write
+from conftest import kill_engine, until, write
 
 from cc_notebook import Workflow, runs
 from cc_notebook.errors import InputError
@@ -297,7 +297,7 @@ def test_an_engine_that_is_killed_has_its_own_exit_code(folder, cc):
     words = [sys.executable, "-m", "cc_notebook.cli", "run", "w.yaml"]
     waiting = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = until(lambda: next((run for run in runs.all_runs() if run.refresh().counts().get("running")), None))
-    os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
+    kill_engine(run)
     out, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 4 and out.count("no engine works on it") == 1 and f"cc resume {run.id}" in out
     (folder / "go").touch()
