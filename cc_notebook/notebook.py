@@ -40,6 +40,10 @@ SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.
 IN_ORDER = """import signal, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 [thread.join(5) for thread in threading.enumerate() if thread.name == "Control"]"""
+HERE = os.path.dirname(os.path.abspath(__file__))
+OURS = [
+    [python, "-m"] for python in ("python", "python3", sys.executable)
+]  # how a kernelspec names our own interpreter
 MOST = 20_000  # characters of a source or traceback that are kept
 
 
@@ -59,6 +63,8 @@ class Kernels(KernelSpecManager):
         spec = KernelSpec(argv=argv, language="python") if self.python else super().get_kernel_spec(kernel_name)
         if "ipykernel_launcher" in spec.argv:
             spec.argv = [*spec.argv, "--log-level=40"]  # else each log begins with a warning about its sockets
+            if spec.argv[:2] in OURS and os.path.exists(f"{HERE}/warm.ipykernel_launcher"):
+                spec.argv = [sys.executable, f"{HERE}/warm.py", *spec.argv[2:]]  # forked, not started anew
         return spec
 
 

@@ -103,7 +103,7 @@ def _command(job: Job, around: Surroundings) -> Sequence[str]:
         path = job.script or ""
         script = shlex.quote(path if path.startswith(("/", "./")) else f"./{path}")
         if job.notebook:
-            return [shlex.quote(around.python), '"${PWD%/*/*}/warm.py"', script]
+            return [shlex.quote(around.python), '"${PWD%/*/*}/warm.py"', "notebook", script]
         if path.endswith(".py"):
             command = ["python" if job.venv else shlex.quote(around.python), script]
         else:

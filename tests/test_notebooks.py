@@ -1,9 +1,11 @@
 """Notebook jobs: a real papermill and real kernels; what they report, how they fail, that nothing of them is left."""
 
 import csv
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +14,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from conftest import ended, until, write
+from conftest import ended, kill_engine, until, write
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sshd import sshd
 from test_house import examples
@@ -164,57 +166,85 @@ def test_cancel_leaves_no_kernel(folder):
 
 
 def family(folder, *names):
-    """Notebooks that tell who runs them, and wait for a file `go`: their process, its parent, its limit of memory."""
-    look = (
-        "import os, resource, time\nup = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
-    )
-    tell = f"{look}\nlimit = resource.getrlimit(resource.RLIMIT_AS)[0]\nwho = f'{{os.getppid()}} {{up}} {{limit}}'"
+    """Notebooks that tell who runs them, and wait for a file `go`: their kernel, the process that executes them, the
+    parents by whose guards these two were forked, their limit of memory."""
+    up = "def up(pid): return int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])"
+    pids = "os.getpid(), int(os.environ['JPY_PARENT_PID']), up(os.getppid()), up(up(int(os.environ['JPY_PARENT_PID'])))"
+    tell = f"import os, resource, time\n{up}\nwho = [{pids}, resource.getrlimit(resource.RLIMIT_AS)[0]]"
     for name in names:
         wait = "while not os.path.exists('go'): time.sleep(0.02)"
-        notebook(folder, f"{name}.ipynb", f"{tell}\nopen('{name}.who', 'w').write(who)", wait)
-    return lambda: [[int(word) for word in (folder / f"{name}.who").read_text().split()] for name in names]
+        notebook(folder, f"{name}.ipynb", f"{tell}\nopen('{name}.part', 'w').write(str(who))", wait)
+        told = f"os.rename('{name}.part', '{name}.who')"
+        notebook(folder, f"{name}.ipynb", f"{tell}\nopen('{name}.part', 'w').write(str(who))", told, wait)
+    return lambda: [json.loads((folder / f"{name}.who").read_text()) for name in names]
 
 
 def test_notebooks_share_what_was_imported_and_nothing_else(folder):
-    """Each has a process of its own, forked by one parent, with the limits of its job; the parent goes with the run."""
+    """Each has a process and a kernel of its own, forked by one parent each, with the limits of its job; the parents
+    go with the run."""
     who = family(folder, "a", "b")
     (folder / "go").touch()
     flow = workflow(a={"script": "a.ipynb", "resources": {"memory": "3G"}}, b={"script": "b.ipynb"})
     run = flow.run().wait(60)
-    (child, parent, memory), (other, same, free) = who()
-    assert run.state == "done" and child != other and parent == same and memory == 3 << 30 and free != memory
-    until(lambda: all(map(ended, (parent, child, other))))
+    (*children, kernels, parent, memory), (*others, alike, same, free) = who()
+    assert run.state == "done" and len({*children, *others, kernels, parent}) == 6
+    assert (kernels, parent) == (alike, same) and memory == 3 << 30 and free != memory
+    until(lambda: all(map(ended, (kernels, parent, *children, *others))))
 
 
-def test_a_notebook_outlives_the_engine_and_its_parent(folder):
-    """Killed engines and parents take no notebook with them; the next engine's notebooks have a parent again."""
+def test_a_notebook_outlives_the_engine_and_its_parents(folder):
+    """Killed engines and parents take no notebook with them; the next engine's notebooks have parents again."""
     who = family(folder, "a", "b")
     flow = workflow(a={"script": "a.ipynb"}, b={"script": "b.ipynb", "after": "a"})
     run = flow.run()
     until((folder / "a.who").exists)
-    engine = int(next(event.native_id for event in run.events() if event.type == "engine"))
-    os.kill(engine, signal.SIGKILL)
-    parent = int((folder / "a.who").read_text().split()[1])
-    until(lambda: ended(engine) and ended(parent))
+    kill_engine(run)
+    parents = json.loads((folder / "a.who").read_text())[2:4]
+    until(lambda: all(map(ended, parents)))
+    where = os.open(run.folder, os.O_RDONLY)
+    for name in ("notebook", "ipykernel_launcher"):
+        with socket.socket(socket.AF_UNIX) as line:
+            assert line.connect_ex(f"/proc/self/fd/{where}/warm.{name}") == errno.ECONNREFUSED
+    os.close(where)
     (folder / "go").touch()
     assert run.resume().wait(60).state == "done" and run.status("a")["attempt"] == 1
-    assert who()[1][1] != parent and who()[0][1] == parent
+    assert len({*parents, *who()[1][2:4]}) == 4 and who()[0][2:4] == parents
 
 
 def test_a_notebook_whose_process_is_killed(folder):
     """Whether its own process or the job's is killed, a notebook has failed by signal 9, and no kernel is left."""
     who = family(folder, "a", "b")
     run = workflow(a={"script": "a.ipynb"}, b={"script": "b.ipynb"}).run()
-    until(lambda: len(list(folder.glob("*.who"))) == 2 and all(len(found) == 3 for found in who()))
-    children = [psutil.Process(found[0]) for found in who()]
-    kernels = [kernel.pid for child in children for kernel in child.children()]
+    until(lambda: len(list(folder.glob("*.who"))) == 2)
+    (kernel, child, *_), (other, last, *_) = who()
     found = psutil.process_iter(["cmdline", "cwd"])
-    (job,) = [p.pid for p in found if p.info["cwd"] == str(folder) and (p.info["cmdline"] or [])[2:] == ["./b.ipynb"]]
-    os.kill(children[0].pid, signal.SIGKILL)
+    (job,) = [p.pid for p in found if p.info["cwd"] == str(folder) and (p.info["cmdline"] or [])[3:] == ["./b.ipynb"]]
+    os.kill(child, signal.SIGKILL)
     os.kill(job, signal.SIGKILL)
-    assert run.wait(60).state == "failed" and len(kernels) == 2
+    assert run.wait(60).state == "failed"
     assert [run.status(name)["reason"] for name in "ab"] == ["signal 9 (perhaps out of memory)"] * 2
-    until(lambda: all(map(ended, [*kernels, children[1].pid])))
+    until(lambda: all(map(ended, [kernel, other, last])))
+
+
+def test_a_kernel_that_hears_nothing_is_ended(folder):
+    """A cell that holds the interpreter's lock keeps no signal's handler from running, and no kernel is left."""
+    tell = "import ctypes, os\nopen('pid', 'w').write(str(os.getpid()))"
+    notebook(folder, "n.ipynb", tell, "ctypes.PyDLL(None).sleep(100)")
+    run = workflow(a={"script": "n.ipynb", "cell_timeout": 1}).run().wait(60)
+    assert "cell 2: CellTimeout" in run.status("a")["reason"]
+    until(lambda: ended((folder / "pid").read_text()))
+
+
+def test_a_forked_kernel_is_as_one_that_was_started(folder):
+    """Its cells find no module of ours; what only a start of the interpreter reads (here its hashes) is heeded."""
+    code = "import json, sys, os\nours = [name for name in sys.modules if 'papermill' in name or name == 'notebook']"
+    tell = "open('told', 'a').write(json.dumps([sys.argv[1], ours, [p for p in sys.path if 'runs' in p], hash('x')]))"
+    notebook(folder, "n.ipynb", code, f"{tell}\nopen('told', 'a').write('\\n')", "os.environ['CC_ATTEMPT'][0]")
+    seeded = {"script": "n.ipynb", "env": {"PYTHONHASHSEED": "0"}}
+    run = workflow(a=seeded, b={"script": "n.ipynb", "after": "a"}, c={**seeded, "after": "b"}).run().wait(60)
+    told = [json.loads(line) for line in (folder / "told").read_text().splitlines()]
+    assert run.state == "done" and told[0] == told[2] != told[1]
+    assert told[1][:3] == ["-f", [], [str(run.folder / "stub")]]
 
 
 def test_three_at_once_do_not_see_each_other(tmp_path, monkeypatch):

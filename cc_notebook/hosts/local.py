@@ -16,7 +16,7 @@ from cc_notebook.hosts import procs
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation
 from cc_notebook.hosts.folder import look, make, show_log, take_claim
 from cc_notebook.hosts.live import Live, environment
-from cc_notebook.hosts.parent import Parent
+from cc_notebook.hosts.parent import Parents
 from cc_notebook.hosts.slots import Slots
 
 SOON, LATER = 0.05, 0.5  # seconds between looks: while something starts or is cancelled; for progress
@@ -38,7 +38,7 @@ class LocalHost:
         self.left: str | None = None
         self.shell = shutil.which("sh") or "sh"  # looked for once, not for every job
         self.env = environment(env)
-        self._parent = Parent(run_dir, python, self.env)
+        self._parents = Parents(run_dir, python, self.env)
         self._live: dict[tuple[str, int], Live] = {}
         self._ends = selectors.EpollSelector()  # of processes, each with the attempt that is its
         self._next = math.inf
@@ -62,7 +62,7 @@ class LocalHost:
             try:
                 make(live.folder, launch)
                 if launch.attempt.notebook:
-                    self._parent.start()
+                    self._parents.start()
                 show_log(f"{live.folder}/log", self.results, launch.attempt.job)  # makes CC_RESULTS_DIR for the job
                 self._spawn(live)
             except OSError as error:
@@ -118,7 +118,7 @@ class LocalHost:
             self._forget(live)
         self.slots.let_go(*self.slots.held)
         self._ends.close()
-        self._parent.close()
+        self._parents.close()
 
     def _look_within(self, delay: float) -> None:
         self._next = min(self._next, time.monotonic() + delay)
