@@ -16,7 +16,7 @@ import click
 from IPython.core.error import UsageError
 
 from cc_notebook import functions
-from cc_notebook.cli import main
+from cc_notebook.cli.commands import main
 from cc_notebook.cli.workflow import attribute
 from cc_notebook.errors import CCError, InputError, nearest
 from cc_notebook.fields import check_name

@@ -7,17 +7,19 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
 from cc_notebook.errors import ResourceError
-from cc_notebook.hosts.folder import private
 
 _ahead: list[subprocess.Popen[bytes]] = []  # an engine that loads, and then waits to be told its run
 
 
 def ahead() -> None:
     """Start an engine whose run is still to be made: it loads while the workflow is read; see `start`."""
+    if _ahead:
+        return
     with suppress(OSError):  # then it is started later
         _ahead.append(_spawn(subprocess.PIPE, subprocess.DEVNULL))
 
@@ -31,7 +33,7 @@ def start(folder: Path) -> None:
         if child and child.stdin:
             with child.stdin as line:
                 line.write(os.fsencode(folder))
-        with open(folder / "engine.log", "ab", opener=private) as log:
+        with _log(folder) as log:
             child = child or _spawn(subprocess.DEVNULL, log, str(folder))
     except OSError as error:
         raise ResourceError(f"no engine could be started for {folder.name}: {error}") from error
@@ -43,11 +45,18 @@ def start(folder: Path) -> None:
 
 def told() -> Path:
     """The run's folder, in an engine that was started before there was one; it ends here if it is not needed."""
+    import_module("cc_notebook.hosts.local")  # of which most runs have need
     folder = Path(sys.stdin.read() or sys.exit())
-    with open(folder / "engine.log", "ab", opener=private) as log:
+    with _log(folder) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     return folder
+
+
+def _log(folder: Path) -> BinaryIO:
+    from cc_notebook.hosts.folder import private  # with much else, for which `ahead` does not wait
+
+    return open(folder / "engine.log", "ab", opener=private)
 
 
 def _spawn(given: int, log: int | BinaryIO, *words: str) -> subprocess.Popen[bytes]:

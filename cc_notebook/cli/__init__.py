@@ -4,7 +4,15 @@ Exit codes: 0 all done, 1 a job failed, 2 bad input, 3 cancelled, 4 the run has 
 130 stopped watching with Ctrl-C (the run goes on).
 """
 
-from cc_notebook.cli import hosts, runs, service, tools, workflow
-from cc_notebook.cli.group import main
+import sys
 
-__all__ = ["hosts", "main", "runs", "service", "tools", "workflow"]
+from cc_notebook import process
+
+
+def main() -> None:
+    """Do what the command line says. For `run` an engine begins to load first, so that it is there when needed."""
+    if sys.argv[1:2] == ["run"]:
+        process.ahead()
+    from cc_notebook.cli import commands
+
+    commands.main()

@@ -31,9 +31,6 @@ from cc_notebook.state import ALIVE
 @AS_JSON
 def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: bool, **options: Any) -> None:
     """Run the workflow FILE (or a known workflow's name) and show it live."""
-    from cc_notebook.options import select, with_params
-    from cc_notebook.views import picture as pictures
-    from cc_notebook.views import table, watch
     from cc_notebook.workflow import Workflow
 
     if not dry_run:
@@ -42,16 +39,23 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     values = dict(pair(text) for text in params)
     picture, only = options.pop("picture"), options.pop("only") or None
     if dry_run:
+        from cc_notebook.options import select, with_params
+        from cc_notebook.views import table
+
         model = select(with_params(flow.model(), values), options["from_"], only)
         lines = table.written(model, (), flow.folder)
         click.echo(table.data(lines, "json") if as_json else table.text(lines), nl=False)
         return
     if picture:
-        pictures.check(Path(picture))
+        from cc_notebook.views.picture import check
+
+        check(Path(picture))
     started = flow.run(values, only=only, **options)
     if detach:
         click.echo(json.dumps({"run": started.id}) if as_json else started.id)
         return
+    from cc_notebook.views import watch  # loaded beside the engine's first steps
+
     watch.to_the_end([started], as_json, picture)
 
 
