@@ -125,6 +125,41 @@ def test_attach_while_a_job_runs_on_this_computer(folder, tmp_path, store, where
         assert again.retry("here").wait().state == "done"
 
 
+LATER = """
+workflow:
+  hosts: {{box: {{ssh_config: {config}, workdir: {base}/remote}}}}
+  nodes:
+    first: {{script: tell.sh, args: [first], kind: ssh, host: box}}
+    ended: {{script: tell.sh, args: [ended]}}
+    lives: {{script: tell.sh, args: [lives, {base}/go]}}
+  dependencies: ["first, ended", "first, lives"]
+"""
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_job_of_this_computer_of_which_no_host_knows_is_not_run_again(folder, tmp_path, store, monkeypatch, moved):
+    """It began after the last start on a host; the link to its log is left, so it is seen as gone, or alive."""
+    with sshd(tmp_path / "sshd") as config:
+        write(folder, "w.yaml", LATER.format(base=tmp_path, config=config))
+        wait = 'while [ ! -e "${2:-/}" ]; do sleep 0.05; done'
+        write(folder, "tell.sh", f"echo $1 >> {tmp_path}/ledger; {wait}\n")
+        run = Workflow("w.yaml").run()
+        until(lambda: [run.refresh().jobs[name].state for name in ("ended", "lives")] == ["done", "running"])
+        os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
+        until(lambda: not run.engine_alive())
+        shutil.rmtree(store)
+        if moved:
+            monkeypatch.setenv("CC_HOME", str(tmp_path / "other"))
+        again = Workflow("w.yaml").attach(run.id)
+        until(lambda: again.refresh().jobs["ended"].state == "failed")
+        assert again.status("ended")["reason"] == "the attempt's folder is gone"
+        assert again.status("lives")["state"] == "submitted" and not again.finished
+        assert Counter((tmp_path / "ledger").read_text().split()) == Counter(["first", "ended", "lives"])
+        (tmp_path / "go").touch()
+        assert again.wait().state == "failed" and again.retry().wait().state == "done"
+        assert Counter((tmp_path / "ledger").read_text().split()) == Counter(["first", *["ended", "lives"] * 2])
+
+
 def test_an_attach_closes_the_way_that_it_opened(folder, tmp_path, store):
     """`before` opens it to look for the run there; where the run needs it no more, `after` closes it again."""
     with sshd(tmp_path / "sshd") as config:

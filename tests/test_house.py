@@ -68,7 +68,6 @@ UPWARD: dict[tuple[str, str], str] = {
 LONG: dict[str, tuple[int, str]] = {
     "engine": (340, "one class that owns a run's loop; what it decides is in control and loops already"),
     "runs": (239, "Run is what every face calls: nineteen short methods"),
-    "hosts.local": (203, "one host, and what each thing that it can see of an attempt means"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
 

@@ -88,20 +88,20 @@ def look(folder: str) -> Folder:
     return read_folder(names, _text(f"{folder}/claim") if "claim" in names else None)
 
 
+def begun(folder: str, results: Path | None, name: str) -> bool:
+    """True if the link to the attempt's log is there and its folder is not: that went with its store, see attach."""
+    told = os.path.realpath(f"{results}/{shown_name(name)}.log")  # the store may be at another place now
+    return Path(told).parts[-4:] == Path(folder, "log").parts[-4:] and not os.path.exists(folder)
+
+
 def show_log(log: str, results: Path | None, name: str) -> None:
     """Link the log beside the workflow file, where JupyterLab can open it; no reason to fail where that cannot be."""
-    if results is None:
-        return
-    link = f"{results}/{shown_name(name)}.log"
     with suppress(OSError):
-        try:
-            os.symlink(log, link)
-        except FileNotFoundError:
-            results.mkdir(parents=True)
-            os.symlink(log, link)
-        except FileExistsError:  # of an earlier attempt
-            os.unlink(link)
-            os.symlink(log, link)
+        if results:
+            results.mkdir(parents=True, exist_ok=True)
+            link = results / f"{shown_name(name)}.log"
+            link.unlink(missing_ok=True)  # of an earlier attempt
+            link.symlink_to(log)
 
 
 def piece(log: Path, start: int, limit: int) -> bytes:

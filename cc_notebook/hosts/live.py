@@ -1,6 +1,7 @@
 """One attempt on this computer as its engine sees it: its folder, its wrapper, what is known of it so far."""
 
 import os
+import selectors
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -47,6 +48,20 @@ class Live:
                 umask=0o077,
             )
         return self.child.pid
+
+    def follow(self, ends: selectors.BaseSelector, pid: int) -> None:
+        """Have `ends` tell when process `pid` ends, and of no other."""
+        self.unfollow(ends)
+        with suppress(ProcessLookupError):
+            self.pidfd = os.pidfd_open(pid)
+            ends.register(self.pidfd, selectors.EVENT_READ, self)
+
+    def unfollow(self, ends: selectors.BaseSelector) -> None:
+        """Nobody waits for its process any more."""
+        if self.pidfd >= 0:
+            ends.unregister(self.pidfd)
+            os.close(self.pidfd)
+            self.pidfd = -1
 
     def give_up(self) -> None:
         """Mark it as cancelled and leave nothing to claim; on a full disk only this engine knows."""

@@ -1,7 +1,6 @@
 """Jobs on this computer: wrappers started directly, ends known by pidfd, places shared with the user's other runs."""
 
 import math
-import os
 import selectors
 import shutil
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 from cc_notebook.errors import ResourceError
 from cc_notebook.hosts import procs
 from cc_notebook.hosts.base import LOST, Attempt, Claim, Folder, Launch, Observation
-from cc_notebook.hosts.folder import look, make, show_log, take_claim
+from cc_notebook.hosts.folder import begun, look, make, show_log, take_claim
 from cc_notebook.hosts.live import Live, environment
 from cc_notebook.hosts.parent import Parents
 from cc_notebook.hosts.slots import Slots
@@ -60,11 +59,12 @@ class LocalHost:
         for launch in launches:
             live = Live(launch.attempt, f"{self.run_dir}/{launch.attempt.folder}")
             try:
-                make(live.folder, launch)
-                if launch.attempt.notebook:
-                    self._parents.start()
-                show_log(f"{live.folder}/log", self.results, launch.attempt.job)  # makes CC_RESULTS_DIR for the job
-                self._spawn(live)
+                if not begun(live.folder, self.results, launch.attempt.job):  # else it is seen as gone, or as alive
+                    make(live.folder, launch)
+                    if launch.attempt.notebook:
+                        self._parents.start()
+                    show_log(f"{live.folder}/log", self.results, launch.attempt.job)  # makes CC_RESULTS_DIR for it
+                    self._spawn(live)
             except OSError as error:
                 what = f"job '{launch.attempt.job}' cannot be started in {live.folder}"
                 raise ResourceError(f"{what}: {error}") from error
@@ -127,24 +127,11 @@ class LocalHost:
         """Start the wrapper; one that has no place, started once more or for an earlier engine, waits for it."""
         folder = live.attempt.folder
         if folder in self.slots.held or not self.reserve(live.attempt):
-            self._follow(live, live.spawn(self.shell, self.env, self.slots.held[folder]))
+            live.follow(self._ends, live.spawn(self.shell, self.env, self.slots.held[folder]))
             self.release(live.attempt)
 
-    def _follow(self, live: Live, pid: int) -> None:
-        """Be woken when process `pid` ends."""
-        self._unfollow(live)
-        with suppress(ProcessLookupError):
-            live.pidfd = os.pidfd_open(pid)
-            self._ends.register(live.pidfd, selectors.EVENT_READ, live)
-
-    def _unfollow(self, live: Live) -> None:
-        if live.pidfd >= 0:
-            self._ends.unregister(live.pidfd)
-            os.close(live.pidfd)
-            live.pidfd = -1
-
     def _forget(self, live: Live) -> None:
-        self._unfollow(live)
+        live.unfollow(self._ends)
         if live.child and live.child.poll() is None:
             live.child.returncode = 0  # running on without us is meant: no ResourceWarning
         self._live.pop((live.attempt.job, live.attempt.number), None)
@@ -220,7 +207,7 @@ class LocalHost:
             if not procs.is_claimer(claim, live.attempt.token):
                 process_ended = True
             elif not live.child or live.child.pid != claim.pid:
-                self._follow(live, claim.pid)
+                live.follow(self._ends, claim.pid)
         if live.kill_at:
             if not living:
                 self._look_within(0)
@@ -241,7 +228,7 @@ class LocalHost:
         elif not left:
             return [self._end(live, "lost", LOST)]
         else:
-            self._follow(live, left[0].pid)
+            live.follow(self._ends, left[0].pid)
         return []
 
     def _relaunch(self, live: Live) -> list[Observation]:
