@@ -75,16 +75,20 @@ def remove(run: Run, with_results: bool = False) -> None:
     discard(run.folder)
 
 
+def belongs(run: Run, path: Path, saved: bool = True) -> bool:
+    """Is it of the workflow in this file, also before it was `saved` there? Not if it cannot be read."""
+    with suppress(UnavailableError):
+        known = (path.stem, str(path) if saved else "")
+        return run.spec.folder == str(path.parent) and (run.spec.path or run.spec.workflow.name) in known
+    return False
+
+
 def forget(path: Path, saved: bool = True) -> int:
     """Remove what the store has of a workflow file, see `Workflow.remove_workflow`; how many runs went.
 
     If it was never `saved`, the path is where it would be, and a file there is another's.
     """
-    found, paths = list[Run](), {"", str(path) if saved else ""}  # also runs from before it was saved
-    for run in reversed(all_runs(path.stem)):
-        with suppress(UnavailableError):
-            if run.spec.path in paths and run.spec.folder == str(path.parent):
-                found.append(run)
+    found = [run for run in reversed(all_runs(path.stem)) if belongs(run, path, saved)]
     if whys := [why for run in found if (why := why_not(run))]:
         raise InputError("\n".join(whys))
     for run in found:

@@ -158,7 +158,8 @@ class Workflow(Draft, Shown):
 
     def runs(self) -> Iterator[Run]:
         """The runs of this workflow, newest first."""
-        return (run for run in reversed(runs.all_runs(self.name)) if run.spec.folder == str(self.folder))
+        path, saved = self.filename or self.folder / f"{self.name}.yaml", self.filename is not None
+        return (run for run in reversed(runs.all_runs(self.name)) if keeping.belongs(run, path, saved))
 
     def display(self, filename: File = None, name: str = "workflow", first: bool = True) -> Path | None:
         """Show the graph of the workflow in its newest run, or as it is written; in a notebook this returns None.

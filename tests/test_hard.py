@@ -251,6 +251,27 @@ def test_a_damaged_run_does_not_stand_in_the_way(folder, cc, store):
         assert shown.returncode == 2 and "Traceback" not in shown.stderr
 
 
+def test_the_runs_of_a_workflow_are_its_own(folder, cc, store):
+    """Those of its file, and of the time before that; no other folder's, no other file's, and no damaged one."""
+    body = "workflow:\n  nodes:\n    a: {exec: 'true'}\n"
+    unsaved = Workflow(name="w")
+    unsaved.add_job("a", exec="true")
+    first = unsaved.run().wait()
+    write(folder, "w.yaml", body)
+    second, damaged = (Workflow("w.yaml").run(new=True).wait() for _ in range(2))
+    (folder / "other").mkdir()
+    other = Workflow(write(folder / "other", "w.yaml", body)).run().wait()
+    (damaged.folder / "run.json").write_text("{")
+    assert [run.id for run in Workflow("w.yaml").runs()] == [second.id, first.id]
+    assert [run.id for run in Workflow(name="w").runs()] == [first.id]
+    assert "done" in Workflow("w.yaml").table and Workflow("w.yaml").job("a").get_status() == "done"
+    (second.folder / "events.jsonl").unlink()
+    assert Workflow("w.yaml").newest().id == second.id and Workflow("w.yaml").job("a").get_status() == "ready"
+    assert Workflow(name="w").remove_workflow() == 1 and not first.folder.exists()
+    assert Workflow("other/w.yaml").remove_workflow() == 1 and not other.folder.exists()
+    assert second.folder.exists() and damaged.folder.exists()
+
+
 def test_a_damaged_journal_is_told_each_time(folder, cc, store):
     """No later look makes a state of what is left of it; a journal that contradicts its run is damaged too."""
     write(folder, "w.yaml", "workflow:\n  nodes:\n    a: {exec: 'true'}\n")

@@ -58,8 +58,8 @@ def known(ask: Ask, workflow: str = "", state: RunState | None = None, limit: Li
 
 def _is(run: Run, workflow: str, root: Path, state: str | None) -> bool:
     with suppress(UnavailableError):
-        name, path = run.spec.workflow.name, f"{run.spec.folder}/{run.spec.workflow.name}.yaml"
-        return workflow in ("", name, path.removeprefix(f"{root}/")) and state in (None, run.state)
+        asked = workflow in ("", run.spec.workflow.name) or keeping.belongs(run, root / workflow)
+        return asked and state in (None, run.state)
     return False
 
 
