@@ -9,7 +9,7 @@ from cc_notebook.errors import InputError, UnavailableError
 from cc_notebook.hosts.gate import Gate
 from cc_notebook.hosts.mirror import gather
 from cc_notebook.journal import decode, encode
-from cc_notebook.state import ALIVE, Event, RunState
+from cc_notebook.state import Event, RunState
 
 GONE = "it ran on {}, where jupyter cc show {} may know how it goes on; nothing is known of it here: retry it"
 
@@ -59,10 +59,10 @@ def _closed(state: RunState, journal: str, gone: str) -> str:
     for line in journal.splitlines():
         state.feed(decode(line.encode()))
     for name, status in list(state.jobs.items()):
-        if status.state in ALIVE and not state.flow.members.get(name) and state.flow.jobs[name].kind == "local":
+        own = state.flow.jobs[name].kind == "local" and not state.flow.members.get(name)
+        if own and (status.state == "submitted" or (gone and status.state == "running")):
             what = Event("fail", ending="lost", reason=gone) if gone else Event("start")
-            if gone or status.state == "submitted":
-                event = replace(what, job=name, attempt=status.attempt, seq=state.seq + 1, at=store.now())
-                state.feed(event)
-                journal += encode(event).decode()
+            event = replace(what, job=name, attempt=status.attempt, seq=state.seq + 1, at=store.now())
+            state.feed(event)
+            journal += encode(event).decode()
     return journal

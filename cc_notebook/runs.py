@@ -70,8 +70,7 @@ def unfinished(found: "Iterable[Run]") -> "list[Run]":
 def find(name: str) -> "Run":
     """The run with this id, or the only one whose id begins so; `last` is the newest. Raises InputError."""
     runs = all_runs()
-    matching = runs[-1:] if name == "last" else [run for run in runs if run.id == name]
-    matching = matching or [run for run in runs if name and run.id.startswith(name)]
+    matching = runs[-1:] if name == "last" else [run for run in runs if name and run.id.startswith(name)]
     if len(matching) == 1:
         return matching[0]
     if not matching:

@@ -145,8 +145,7 @@ def test_a_job_of_this_computer_of_which_no_host_knows_is_not_run_again(folder, 
         write(folder, "tell.sh", f"echo $1 >> {tmp_path}/ledger; {wait}\n")
         run = Workflow("w.yaml").run()
         until(lambda: [run.refresh().jobs[name].state for name in ("ended", "lives")] == ["done", "running"])
-        os.kill(int(next(event.native_id for event in run.events() if event.type == "engine")), signal.SIGKILL)
-        until(lambda: not run.engine_alive())
+        kill_engine(run)
         shutil.rmtree(store)
         if moved:
             monkeypatch.setenv("CC_HOME", str(tmp_path / "other"))

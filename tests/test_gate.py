@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 import psutil
 import pytest
-from conftest import engines, kill_engine, until, write
+from conftest import ended, engines, kill_engine, until, write
 from sshd import Link, sshd
 
 from cc_notebook import Workflow
@@ -145,8 +145,7 @@ def test_killed_while_the_way_is_closed(cloud, tmp_path):
     run = flow(cloud, job="true").run()
     (base / "slow-down").touch()
     until(lambda: len(log(tmp_path)) == 2)
-    os.kill(engines(run)[-1], signal.SIGKILL)
-    until(lambda: not run.engine_alive())
+    kill_engine(run)
     (base / "halted").touch()
     assert run.resume().wait().state == "done" and log(tmp_path) == ["up", *["down 127.0.0.1"] * 2]
 
@@ -170,6 +169,27 @@ def test_a_retry_waits_until_an_earlier_engine_s_closing_has_ended(cloud, tmp_pa
     assert run.wait().state == "done" and log(tmp_path) == ["up", down, down, "up", down]
     ways = [event.type for event in run.events() if event.type.startswith(("open", "clos"))]
     assert ways == ["opening", "opened", "closing", "closed"] * 2
+
+
+def test_a_closing_that_outlives_its_engine_ends_before_the_way_is_opened_again(cloud, tmp_path):
+    """Only the engine is killed, `after` goes on: a retry waits for it, and the new machine is not the one it stops."""
+    base, down = tmp_path / "sshd", "down 127.0.0.1"
+    (base / "slow-down").touch()
+    run = flow(cloud, job="true").run()
+    until(lambda: len(log(tmp_path)) == 2)
+    (closing_way,) = psutil.Process(engines(run)[-1]).children()
+    kill_engine(run)
+    (base / "slow-down").unlink()  # the next `after` would not wait, and `before` come at once
+    run.retry("job")
+    run.add_job("here", exec="true")
+    until(lambda: "here" in (jobs := run.refresh().jobs) and jobs["here"].state == "done")
+    for _ in range(3):  # a second for whatever does not wait
+        run.add_job(f"more{_}", exec="sleep 0.3", after=f"more{_ - 1}" if _ else "here")
+    until(lambda: "more2" in (jobs := run.refresh().jobs) and jobs["more2"].state == "done")
+    assert not ended(closing_way.pid) and log(tmp_path) == ["up", down] and run.refresh().jobs["job"].state == "ready"
+    (base / "halted").touch()
+    assert run.wait().state == "done" and log(tmp_path) == ["up", down, down, "up", down]
+    assert ended(closing_way.pid)
 
 
 @pytest.mark.parametrize("stubborn", [False, True])

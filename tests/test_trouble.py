@@ -238,3 +238,40 @@ def test_a_host_whose_disk_is_full(folder, tmp_path, small_disk):
         assert "data.bin" in note and "No space left on device" in note
         (small_disk / "full").unlink()
         assert run.wait(timeout=60).state == "done"
+
+
+@pytest.mark.parametrize("small", ["script", "founded"])
+def test_a_host_whose_disk_is_full_for_what_is_small(folder, tmp_path, small_disk, small):
+    """A script that does not fit, or a run that does not begin there: told with the place, the room, a next step."""
+    write(folder, "job.sh", "wc -c < job.sh\n" + "# " * 9000)
+    with sshd(tmp_path / "sshd") as config:
+        first = f"while [ ! -e {tmp_path}/full ]; do sleep 0.05; done"
+        w = flow(folder, tmp_path, config, first={"exec": first}, job={"script": "job.sh", "after": "first"})
+        w._body["hosts"]["box"]["workdir"] = str(small_disk / "runs")
+        if small == "founded":
+            fill(small_disk / "full")
+        run = w.run()
+        if small == "script":
+            until(lambda: run.refresh().jobs["first"].state == "running")
+            fill(small_disk / "full")
+        (tmp_path / "full").touch()
+        note = until(lambda: "no space" in (told := run.note()) and told)
+        assert "no space left there: make room, then it goes on, or set 'workdir:' of this host (" in note
+        assert next(event.reason for event in run.events() if event.type == "host") in note
+        (small_disk / "full").unlink()
+        assert run.wait(timeout=20).state == "done" and run.note() == ""
+        assert "".join(run.log("job").split()) == str((folder / "job.sh").stat().st_size)
+        (there,) = (small_disk / "runs").iterdir()
+        pieces = sorted((there / "journal").iterdir())
+        whole = "".join(piece.read_text() for piece in pieces)
+        assert whole and (run.folder / "events.jsonl").read_text().startswith(whole)
+
+
+def test_nothing_is_left_of_how_a_large_file_travelled(folder, tmp_path):
+    """Its content is kept for the run's other jobs, by its hash; the folder from which the start took it goes."""
+    (folder / "data.bin").write_bytes(os.urandom(100_000))
+    with sshd(tmp_path / "sshd") as config:
+        run = flow(folder, tmp_path, config, job={"exec": "cksum < data.bin", "files": {"in": ["data.bin"]}}).run()
+        assert run.wait().state == "done"
+        (kept,) = (tmp_path / "remote" / run.id / "inputs").iterdir()
+        assert kept.is_file()

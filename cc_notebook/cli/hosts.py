@@ -52,11 +52,8 @@ def check_host(name: str, file: str | None, as_json: bool) -> None:
     host = _known(file).get(name, model.Host())
     beside = os.path.dirname(os.path.abspath(file_of(file))) if file else os.getcwd()
     found = list(check.check(hosts.line(name, "", host), name, host, beside))
-    if as_json:
-        click.echo(json.dumps([item._asdict() for item in found]))
-    else:
-        for item in found:
-            click.echo(clean(f"{'✓' if item.works else '✗' if item.needed else '–'} {item.what:<10} {item.told}"))
+    lines = [f"{'✓' if it.works else '✗' if it.needed else '–'} {it.what:<10} {it.told}" for it in found]
+    click.echo(json.dumps([it._asdict() for it in found]) if as_json else clean("\n".join(lines)))
     raise SystemExit(int(any(item.needed and not item.works for item in found)))
 
 

@@ -65,9 +65,10 @@ def trouble(code: int, error: str) -> str:
     known = (
         ("HAS CHANGED", "its key has changed{print}: if that is right, remove the old one by ssh-keygen -R"),
         ("key verification failed", "its key is not known: compare its fingerprint when you log in once by ssh"),
-        ("Permission denied", "it refuses your key: see ssh-copy-id, or jupyter cc hosts login"),
+        (r"Permission denied \(", "it refuses your key: see ssh-copy-id, or jupyter cc hosts login"),
+        ("No space|I/O error|quota", "no space left there: make room, then it goes on, or set 'workdir:' of this host"),
         ("Could not resolve", "there is no such host: see its 'address:', or the alias in your ssh configuration"),
     )
-    told = next((text for sign, text in known if sign in error), "")
+    told = next((text for sign, text in known if re.search(sign, error)), "")
     found = re.search(r"SHA256:[\w+/=]+", error)
     return f"{told.format(print=f' ({found[0]})' if found else '')} ({last})" if told else last

@@ -9,10 +9,13 @@ import shlex
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.transport import Result, Transport
@@ -67,7 +70,7 @@ class Gate:
     def leave(self) -> str:
         """Close the way by `after`; why that failed, if it did."""
         try:
-            command("after", self.host.after, self.folder, self.address or "")
+            _command("after", self.host, self.folder, self.address or "")
         except (UnavailableError, OSError) as error:
             return str(error)
         return ""
@@ -76,22 +79,22 @@ class Gate:
         with self._lock:
             if self._line is None:
                 if self.address is None:
-                    told = command("before", self.host.before, self.folder, needed=self.needed)
+                    told = _command("before", self.host, self.folder, needed=self.needed)
                     self.address = (re.findall(r"^address=([^-\s]\S*)\s*$", told, re.MULTILINE) or [""])[-1]
                 self._line = self.make(self.address)
             return self._line
 
 
-def command(
-    which: str, words: Sequence[object], folder: str, address: str = "", needed: Callable[[], bool] = lambda: True
-) -> str:
-    """Run `before` or `after` in the workflow's folder while `needed`; what it prints. Raises UnavailableError."""
-    if not words:
+def _command(which: str, host: Host, folder: str, address: str = "", needed: Callable[[], bool] = lambda: True) -> str:
+    """Run `before` or `after` in the workflow's folder while `needed`; what it prints. Raises UnavailableError.
+
+    One that an engine left at work when it was killed ends first: what it closes is not to be what this opens.
+    """
+    ways = {name: _argv(getattr(host, name), folder) for name in ("before", "after") if getattr(host, name)}
+    if not (argv := ways.get(which)):
         return ""
-    beside = Path(folder, str(words[0]))
-    argv = [str(beside) if beside.is_file() else str(words[0]), *map(str, words[1:])]
-    told = f"{which}: {shlex.join(argv)}"
-    argv = ["timeout", f"--kill-after={GRACE:g}", f"{LIMIT:g}", *argv]  # it ends the whole group, also when it is ended
+    while _at_work(ways.values()) and needed():
+        time.sleep(SOON)
     env, none = {**os.environ, "CC_ADDRESS": address}, subprocess.DEVNULL
     with tempfile.TemporaryFile() as out:  # no pipe: what it leaves running in the background would hold that open
         child = subprocess.Popen(argv, cwd=folder, env=env, stdin=none, stdout=out, stderr=out, start_new_session=True)
@@ -102,9 +105,21 @@ def command(
                 child.terminate()
         out.seek(0)
         text = out.read().decode(errors="replace")
-    if child.returncode == LATE:
-        raise UnavailableError(f"{told} did not end within {LIMIT:g} s")
     if code := child.returncode:
-        how = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
-        raise UnavailableError(f"{told} {how}: {text.strip()[-300:]}")
+        late, killed = f"did not end within {LIMIT:g} s", f"was killed by signal {-code}"
+        how = late if code == LATE else f"ended with exit code {code}" if code > 0 else killed
+        raise UnavailableError(f"{which}: {shlex.join(argv[3:])} {how}: {text.strip()[-300:]}")
     return text
+
+
+def _argv(words: Sequence[object], folder: str) -> list[str]:
+    """A program beside the workflow or on the PATH, under `timeout`, which ends its whole group, also when ended."""
+    beside = Path(folder, str(words[0]))
+    own = [str(beside) if beside.is_file() else str(words[0]), *map(str, words[1:])]
+    return ["timeout", f"--kill-after={GRACE:g}", f"{LIMIT:g}", *own]
+
+
+def _at_work(ways: Collection[list[str]]) -> bool:
+    """Has the user one of these commands under way, whoever began it?"""
+    living = psutil.process_iter(["cmdline", "uids"])
+    return any(it.info["cmdline"] in ways and it.info["uids"].real == os.getuid() for it in living)

@@ -83,7 +83,7 @@ class LocalHost:
             live = self._live[attempt.job, attempt.number]
             live.give_up()
             self._doom(live, GRACE)
-        self._signal(self._left())
+        self._left()
 
     def observe(self) -> list[Observation]:
         """See Host.observe."""
@@ -92,7 +92,6 @@ class LocalHost:
             due = dict.fromkeys(self._live.values(), False) | due
             self._next = math.inf
         left = self._left()
-        self._signal(left)
         found: list[Observation] = []
         for live, ended in due.items():
             with suppress(OSError):  # a folder that goes meanwhile, a full disk: again at the next look
@@ -142,17 +141,16 @@ class LocalHost:
         self._look_within(0)
 
     def _left(self) -> Left:
-        """The living processes of every attempt that is to die."""
+        """Signal every living process of the attempts that are to die, TERM and later KILL; these are what is left."""
         doomed = [live for live in self._live.values() if live.kill_at]
         for live in doomed:
             with suppress(FileNotFoundError):
                 live.claim = live.claim if live.claim and live.claim.pid else look(live.folder).claim
-        return procs.members((live.attempt.token, live.claim) for live in doomed) if doomed else {}
-
-    def _signal(self, left: Left) -> None:
-        for live in self._live.values():
-            for member in left.get(live.attempt.token, ()):
+        left = procs.members((live.attempt.token, live.claim) for live in doomed) if doomed else {}
+        for live in doomed:
+            for member in left[live.attempt.token]:
                 procs.send(member, signal.SIGKILL if time.monotonic() >= live.kill_at else signal.SIGTERM)
+        return left
 
     def _check(self, live: Live, process_ended: bool, left: Left) -> list[Observation]:
         if process_ended and live.child:

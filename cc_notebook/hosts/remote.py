@@ -114,9 +114,8 @@ class RemoteHost:
         with suppress(BlockingIOError):
             os.read(self._bell, 4096)
         found = [self._outbox.get() for _ in range(self._outbox.qsize())]
-        for seen in found:
-            if seen.ending:
-                self._busy.pop((seen.job, seen.number), None)
+        for over in [seen for seen in found if seen.ending]:
+            self._busy.pop((over.job, over.number), None)
         return found
 
     def wakers(self) -> list[int]:
@@ -193,17 +192,21 @@ class RemoteHost:
             return False
         finally:
             self._waits.clear()
-        self._founded = self._founded or any(live.again for live in lives)
         for live in lives:
             live.sent = live.sent or bool(live.again)
         self._say("")
-        self._mirror.arrived()
         lines = answer.out.split("\n")
+        if short := "cc-short" in lines:  # what a start needs could not be written
+            self._mirror.lost()
+            self._founded = False
+        self._mirror.arrived()
         self.has = machine(lines, self.has)
         self._kept |= {line[8:] for line in lines if line.startswith("cc-kept ")}
         looks = parse(lines)
-        answered = [live for live in lives if live.attempt.folder in looks]
-        found = [(live, seen) for live in answered if (seen := live.see(looks[live.attempt.folder], self.has))]
+        answered = [(live, look) for live in lives if (look := looks.get(live.attempt.folder))]
+        if short or not any(live.again and look.gone for live, look in answered):
+            self._say(trouble(0, answer.err) if short else "", "starts")
+        found = [(live, seen) for live, look in answered if (seen := live.see(look, self.has))]
         for live, seen in found:
             if seen.ending:
                 del self._live[live.attempt.folder]
@@ -227,6 +230,7 @@ class RemoteHost:
         new = [live for live in new if not (live.refused or live.cancelled)]
         if new:
             parts += script.beside(self._mirror.files(), not self._founded)
+            self._founded = True  # else the answer says so, or there is none
         texts = {key: text for live in new if live.packed for key, text in live.packed.texts.items()}
         parts += [shlex.join(["cc_keep", key, *([] if key in self._kept else [text])]) for key, text in texts.items()]
         self._kept -= texts.keys()  # until the answer is here

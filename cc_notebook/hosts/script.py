@@ -51,7 +51,7 @@ def pack(launch: Launch) -> Packed:
 
 def staged(attempt: Attempt, name: str) -> str:
     """Where a large input waits for its attempt, below the run's folder, as sh."""
-    return f"inputs/{shlex.quote(attempt.folder)}/{shlex.quote(name)}"
+    return f"inputs/{shlex.quote(attempt.folder.replace('/', '.'))}/{shlex.quote(name)}"
 
 
 @cache
@@ -89,15 +89,16 @@ def start(launch: Launch, packed: Packed, submit: str) -> str:
     work = "files" if attempt.isolated else '"$cc_run"/files'
     steps = [f"printf %s {shlex.quote(text)} > {shlex.quote(name)}" for name, text in launch.files.items()]
     steps += [f"cc_put {way} {work}/{shlex.quote(name)}" for name, way in packed.ways.items()]
-    steps += [f"cc_made {folder}", *([f'rm -rf "$cc_run"/inputs/{folder}'] if packed.large else [])]
+    steps += [f"cc_made {folder}", *([f'rm -rf "$cc_run"/{staged(attempt, "")}'] if packed.large else [])]
     make = " &&\n".join(steps)  # on a full disk nothing of it counts
     wanted, room = attempt.resources, ""
     if special(attempt):
         room = f"cc_take {attempt.token} {wanted.cpus} {wanted.gpus} {-(-(wanted.memory or 0) // MB)} && "
-    begin = f'(cd "$cc_run"/{folder} && [ ! -e claim ] && {room}{{\n{submit}\n}})'
+    enter = f'cd "$cc_run"/{folder} 2> /dev/null || {{ [ -e "$cc_run"/{folder}.made ] || echo cc-short; exit; }}'
+    begin = f"({enter}\n[ ! -e claim ] && {room}{{\n{submit}\n}})"
     return f'if cc_begin {folder}; then\n{{ {make}\n}} || {{ cd "$cc_run" && rm -rf {folder}.part.$$; }}\nfi\n{begin}'
 
 
 def file(target: str, text: str) -> str:
     """Make a file whole: under another name first, then renamed; printf is a builtin, nothing is expanded."""
-    return f"printf %s {shlex.quote(text)} > {target}.part && mv {target}.part {target}"
+    return f"printf %s {shlex.quote(text)} > {target}.part && mv {target}.part {target} || echo cc-short"
