@@ -645,6 +645,16 @@ def test_mistakes_are_found_when_the_file_is_read(folder, cc, node, told):
     assert done.returncode == 2 and told in done.stderr and "w.yaml:3:" in done.stderr, done.stderr
 
 
+def test_results_are_rounded_for_people_alone(folder, cc):
+    """Four digits of a fraction in the terminal; whole and large numbers, CSV and JSON have all."""
+    say = SAY.format("loss=$X size=1234567 sum=123456.789")
+    flow_of(folder, f"grid: {{exec: '{say}', env: {{X: '{{x}}'}}, foreach: {{x: [0.078341]}}}}")
+    assert cc("run", "w.yaml").returncode == 0
+    shown = cc("results", "last").stdout.split()
+    assert shown.count("0.07834") == 2 and {"1234567", "123456.789"} <= {*shown} and "0.078341" not in shown
+    assert all("0.078341" in cc("results", "last", form).stdout for form in ("--csv", "--json"))
+
+
 def test_results_keep_every_column(folder, cc):
     """Values and outputs that are called like our own columns stand beside them; long names have files too."""
     long = "語" * 59

@@ -530,7 +530,11 @@ def test_what_others_write_is_text(server, page):
             "exec": 'echo "$X"; echo "# cloudmesh progress=50 x=<svg/onload=window.hacked=1>"',
             "env": {"X": HOSTILE},
         },
-        "loop": {"exec": "true", "foreach": {"x": [HOSTILE, "javascript:window.hacked=1"]}, "label": HOSTILE},
+        "loop": {
+            "exec": "true",
+            "foreach": {"x": [HOSTILE, "javascript:window.hacked=1", 0.078341, 1234567]},
+            "label": HOSTILE,
+        },
     }
     body = {
         "name": "canary",
@@ -549,6 +553,8 @@ def test_what_others_write_is_text(server, page):
     press(page, "Timeline")
     press(page, "Results")
     page.get_by_role("cell", name="<img src=x").first.wait_for()
+    for rounded in ("0.07834", "1234567"):  # of a whole number nothing is left out
+        page.get_by_role("cell", name=rounded, exact=True).wait_for()
     press(page, "Jobs")
     press(page, "a")
     page.get_by_label("Log").get_by_text("<script>").wait_for()

@@ -78,9 +78,9 @@ def show(found: Rows, folder: str) -> None:
     for name in shown:
         table.add_column(clean(name), overflow="fold")
     for row in found:
-        texts = {name: f"{row[name]:.3g}" if name == "time" and row[name] else _text(row.get(name)) for name in shown}
+        told = [f"{it:.4g}" if isinstance(it, float) and abs(it) < 1e4 else _text(it) for it in map(row.get, shown)]
         link = f"link {Path(folder, row['file']).as_uri()}" if row["file"] else ""
-        table.add_row(*(Text(text, link if name == "state" else "") for name, text in texts.items()))
+        table.add_row(*(Text(text, link if name == "state" else "") for name, text in zip(shown, told, strict=True)))
     Console().print(table if found else "the loop has no members")
     if logs := [row["job"] for row in found if row["file"]]:  # not where each row is a workflow
         Console().print(Text(f"log: jupyter cc logs RUN '{clean(logs[0])}', again: retry RUN …, files: --csv"))

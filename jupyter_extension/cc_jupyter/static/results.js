@@ -5,8 +5,9 @@ import { bar, steerCode } from "./actions.js";
 import { button, head, link, make, mark, shown } from "./dom.js";
 import { Table } from "./table.js";
 
-const LEFT = ["job", "state", "file"]; // what has a column of its own, or none
-const told = (value) => (typeof value === "number" ? +value.toPrecision(5) : shown(value ?? ""));
+// Four digits of a fraction are enough here; CSV has all. Of a whole or large number none is left out.
+const rough = (value) => (Number.isInteger(value) || Math.abs(value) >= 1e4 ? value : +value.toPrecision(4));
+const told = (value) => (typeof value === "number" ? rough(value) : shown(value ?? ""));
 
 export class Results {
   constructor(store, pick) {
@@ -23,7 +24,7 @@ export class Results {
     if (!loops.length || asked === this.asked || this.busy) return;
     Object.assign(this, { asked, busy: true });
     const parts = ["runs", this.store.id, "results", name], rows = await get(parts).catch(() => []);
-    const there = (key) => !LEFT.includes(key) && rows.some((row) => row[key] || row[key] === 0);
+    const there = (key) => !["job", "state", "file"].includes(key) && rows.some((row) => row[key] || row[key] === 0);
     const keys = [...new Set(rows.flatMap(Object.keys))].filter(there), plan = `${name} ${keys} ${loops}`;
     if (plan !== this.plan) this.renew(rows, keys, loops, name, at(parts, { format: "csv" }));
     Object.assign(this, { plan, busy: false });
