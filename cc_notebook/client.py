@@ -110,12 +110,10 @@ class RESTWorkflow:
         return found
 
     def _ask(self, method: str, *names: str, **options: Any) -> "requests.Response":
-        import requests
-
         path = "/".join(quote(name, safe="") for name in names)
         try:
             answer = self._session.request(method, f"{self.url}/{path}", timeout=LIMIT, **options)
-        except requests.RequestException as error:
+        except OSError as error:  # as all that requests raises
             raise UnavailableError(f"{self.url} cannot be reached: {error}") from None
         if not answer.ok:
             told = {"message": f"{self.url} answers {answer.status_code}"}

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,11 @@ from cc_notebook.fields import check_name
 from cc_notebook.workflow import Workflow
 
 MARK = "# Written by cc-notebook from a cell (%%cc job): change it there.\n"
-HERE = "live here: widget {}, server pages unknown until a graph is shown; what helps: jupyter cc doctor"
 LIMIT = 10  # seconds for the shell to read a script
 
 
-def register(shell: Any) -> None:
-    """Give the magics to an IPython shell."""
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext cc_notebook`: give the magics to an IPython shell."""
 
     def cc(line: str, cell: str | None = None) -> None:
         words = shlex.split(line)
@@ -41,14 +39,9 @@ def register(shell: Any) -> None:
             else:
                 raise InputError("write %%cc job NAME, and the job below it; a single line is %cc COMMAND")
         except (CCError, ValueError, click.ClickException) as error:
-            raise UsageError(
-                error.format_message() if isinstance(error, click.ClickException) else str(error)
-            ) from None
+            raise UsageError(getattr(error, "format_message", error.__str__)()) from None
 
     shell.register_magic_function(cc, "line_cell", "cc")
-    if hasattr(shell, "kernel"):
-        lost = [name for name in ("ipywidgets", "ipycytoscape", "anywidget") if not find_spec(name)]
-        print(HERE.format(f"no ({', '.join(lost)} missing)" if lost else "yes, where the browser has its part"))
 
 
 @click.command()

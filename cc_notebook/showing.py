@@ -1,6 +1,26 @@
-"""What shows itself in a notebook: a workflow and a run alike. The widget is imported when one is to be seen."""
+"""What shows itself in a notebook: a workflow and a run alike. The widget is imported when one is to be seen.
 
+Who imports the package in a notebook is told what is live there. It costs nobody else anything.
+"""
+
+import os
+import sys
+from contextlib import suppress
 from typing import Any
+
+LIVE = "cc-notebook: the live graph can be shown here; if it does not appear or move: jupyter cc doctor"
+LOST = "pictures here, no live graph: {} is missing: pip install 'cc-notebook[notebook]'; see: jupyter cc doctor"
+
+
+def tell() -> None:
+    """In a notebook, but not in one that a job executes: say in one line what is live here."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if shell and hasattr(shell(), "kernel") and "CC_JOB_DIR" not in os.environ:
+        from importlib.util import find_spec
+
+        with suppress(OSError, ValueError):  # a closed output, a module without a spec: no reason to fail
+            lost = ", ".join(name for name in ("ipywidgets", "ipycytoscape", "anywidget") if not find_spec(name))
+            print(LOST.format(lost) if lost else LIVE)
 
 
 class Shown:

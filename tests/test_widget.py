@@ -7,6 +7,8 @@ import base64
 import json
 import queue
 import re
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +21,7 @@ from conftest import until
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
-from cc_notebook import Workflow, graph
+from cc_notebook import Workflow, graph, showing
 from cc_notebook.state import JobStatus, RunState
 from cc_notebook.views.picture import looks, svg
 from cc_notebook.widget import drawing
@@ -428,13 +430,26 @@ def test_a_wrong_cell_is_told_at_once(kernel, folder):
     assert (folder / "mine.py").read_text() == "print('my own')\n"
 
 
+ANEW = "import sys\nfor one in [one for one in sys.modules if one.startswith('cc_notebook')]: del sys.modules[one]"
+
+
 def test_what_is_live_is_told_at_the_beginning(kernel, folder):
-    """`%load_ext` says in one line what the kernel knows of what is live here; a mere import says nothing."""
-    assert kernel.text("import cc_notebook, cc_notebook.magics") == ""
-    told = "live here: widget {}, server pages unknown until a graph is shown; what helps: jupyter cc doctor"
-    assert kernel.text("%load_ext cc_notebook") == told.format("yes, where the browser has its part")
-    kernel("import sys; sys.modules['ipycytoscape'] = None")
-    assert kernel.text("%reload_ext cc_notebook") == told.format("no (ipycytoscape missing)")
+    """Importing says in one line what is live here, once, and not in a notebook that a job executes."""
+    assert kernel.text("import cc_notebook, cc_notebook.magics\n%load_ext cc_notebook") == ""  # it has been said
+    assert kernel.text(f"{ANEW}\nfrom cc_notebook import Workflow") == showing.LIVE
+    missing = f"{ANEW}\nsys.modules['ipycytoscape'] = None\nimport cc_notebook"
+    assert kernel.text(missing) == showing.LOST.format("ipycytoscape")
+    assert kernel.text(f"{ANEW}\nimport os\nos.environ['CC_JOB_DIR'] = '.'\nimport cc_notebook") == ""
+
+
+@pytest.mark.parametrize("words", [["-c"], ["-m", "IPython", "--no-banner", "-c"]])
+def test_nothing_is_told_elsewhere(folder, words):
+    """A script and a terminal hear nothing of it, and who has not imported IPython does not by us."""
+    code = (
+        "import sys; before = 'IPython' in sys.modules; import cc_notebook; assert before == ('IPython' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, *words, code], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "", "")
 
 
 def test_the_whole_command_line_is_a_magic(kernel, folder):

@@ -15,7 +15,7 @@ import IPython
 from cc_notebook.errors import CCError, InputError, clean
 from cc_notebook.growth import Flow
 from cc_notebook.runs import Run
-from cc_notebook.showing import Shown
+from cc_notebook.showing import LOST, Shown
 from cc_notebook.state import RunState
 from cc_notebook.views import table
 from cc_notebook.widget import drawing, live, still
@@ -24,7 +24,6 @@ from cc_notebook.workflow import Workflow
 
 SLOW = 4.0  # seconds after which a widget that has said nothing is taken for missing
 LOG = 8000  # bytes of a job's log that are shown where there is no page
-LOST = "{} is missing: pip install 'cc-notebook[notebook]'; see: jupyter cc doctor"
 MISSING = "No widget answers here, so this picture follows the run by itself; what would help: jupyter cc doctor"
 
 
@@ -148,7 +147,9 @@ class View:
                     self._opened, self._message = [], ""
                 self._show(self.state())
             except (CCError, OSError) as error:
-                self._say(str(error))
+                self._message = str(error)
+                if self.panel:
+                    self.panel.told = {**self.panel.told, "message": clean(self._message)}
             self._seen = seen
 
     def _show(self, view: RunState) -> None:
@@ -203,11 +204,6 @@ class View:
             told.append(self.run.log(self.selected, start=-LOG))
         return clean("\n\n".join(told))
 
-    def _say(self, message: str) -> None:
-        self._message = message
-        if self.panel:
-            self.panel.told = {**self.panel.told, "message": clean(message)}
-
     # ---- what a user does -------------------------------------------------------------------------------------------
 
     def click(self, name: str) -> None:
@@ -233,9 +229,8 @@ class View:
                 if verb := content.get("verb"):
                     self._do(verb)
             except (CCError, OSError) as error:
-                self._say(str(error))
-            else:
-                self.update()
+                self._message = str(error)
+            self.update()
 
     def _do(self, verb: str) -> None:
         self._message = ""
