@@ -4,6 +4,7 @@ JupyterLab and Notebook 7 run here as they are, in the system's Chromium.
 """
 
 import base64
+import itertools
 import json
 import queue
 import re
@@ -553,6 +554,27 @@ def test_wide_ranks_are_folded(folder):
     assert min(place[1] for name, place in found.items() if name != "a") > found["a"][1] + 30
     rows = [(x, y) for x, y, _, _ in found.values()]
     assert len(set(rows)) == 201 and max(place[2] for place in found.values()) < 110
+
+
+def test_long_graphs_are_folded(folder):
+    """A chain lies in columns that lead down and up in turn: no box over another, and each beside the one before it."""
+    run = run_of(*GRAPHS["chain"])
+    found = list(drawing.places(*drawing.shown(run)).values())
+    across, down = ([place[side] for place in found] for side in (0, 1))
+    assert len(found) == 30 and 1 < (max(across) - min(across)) / (max(down) - min(down)) < 3
+    wide, high = max(place[2] for place in found), max(place[3] for place in found)
+    steps = [(abs(a[0] - b[0]), abs(a[1] - b[1])) for a, b in itertools.pairwise(found)]
+    assert all((x < 1 and high < y < 3 * high) or (y < 1 and wide < x < 2 * wide) for x, y in steps)
+
+
+def test_a_box_has_room_for_counts(folder):
+    """The box of a loop, and of many alike, is as wide as what it will say of its members."""
+    flow = Workflow(name="w")
+    flow.add_job("t", exec="true", foreach={"x": [1, 2]})
+    for n in range(400):
+        flow.add_job(f"u{n}", exec="true", after="t")
+    places = drawing.places(*drawing.shown(RunState(flow.model())))
+    assert len(places) == 2 and all(wide > 120 for _, _, wide, _ in places.values())
 
 
 def test_a_style_is_the_border(kernel, folder):

@@ -179,7 +179,9 @@ def _widest(flow: str) -> list[list[str]]:
     parsed = Workflow.model_validate_json(flow)
     run, long = RunState(parsed), JobStatus("cancelled", 100, submitted=LONGEST, started=LONGEST, ended=LONGEST)
     run.jobs, run.ended, run.started, run.stopped = dict.fromkeys(parsed.jobs, long), "cancelled", LONGEST, LONGEST
-    return [text.split("\n") for text, _ in faces(parsed, run, datetime.fromisoformat(LONGEST)).values()]
+    told = faces(parsed, run, datetime.fromisoformat(LONGEST))
+    own = {name: "\n999 ✓, 99 ○, 999 ·" for name, job in parsed.jobs.items() if job.group}  # counts of its members
+    return [(text.removesuffix("\n100%") + own[n] if n in own else text).split("\n") for n, (text, _) in told.items()]
 
 
 def _room(lines: Sequence[str], widest: Sequence[str]) -> str:

@@ -61,8 +61,7 @@ class Row:
 
 def rows(run: Run, members: bool = False) -> list[Row]:
     """The table of a run now, in topological order: groups as one row each, or with all their `members`."""
-    status = run.status()["jobs"]
-    flow = run.refresh().flow
+    status, flow = run.status()["jobs"], run.refresh().flow
     return [_row(n, name, flow.jobs[name], status[name]) for n, name in enumerate(flow.order(members))]
 
 
@@ -163,10 +162,8 @@ def _table(lines: Sequence[Row], width: int) -> Table:
         table.add_column(column, justify=side, no_wrap=column != "Name", overflow="fold")
     for row in lines:
         state = Text(f"{LOOKS[row.state].symbol} {row.state}", LOOKS[row.state].style)
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%", row.step.replace("/", " of ")
-        )
+        bar, step = Table.grid(padding=(0, 1)), row.step.replace("/", " of ")
+        bar.add_row(ProgressBar(total=100, completed=row.progress, width=10), f"{row.progress}%", step)
         cells = [Text(row.elapsed), Text(clean(row.script))][: len(columns) - 5]
         table.add_row(str(row.number), Text(clean(row.name)), state, Text(clean(row.host)), bar, *cells)
     return table

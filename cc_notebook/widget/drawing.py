@@ -1,6 +1,7 @@
 """What a live graph draws of a run: at most 300 boxes, and where each of them lies. It knows no widget."""
 
 import copy
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,10 +14,9 @@ MOST = 300  # boxes
 ROUNDS = 3  # of looking which jobs are alike
 WIDE, GAP, SCREEN = 900, 18, 1.7  # of a folded rank: points, points, width by height
 Place = tuple[float, float, float, float]  # centre, width and height in points, y downwards
-_CORNERS = re.compile(r'(?:points|d)="([^"]*)"')
+_CORNERS = re.compile(r'(?:points|d)="[^"]*"|x="[^"]*" y="[^"]*"')  # of a text where there is no shape
 _ELLIPSE = re.compile(r'cx="(.*?)" cy="(.*?)" rx="(.*?)" ry="(.*?)"')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_TEXT = re.compile(r'x="(.*?)" y="(.*?)"')
 
 
 def shown(run: RunState, within: Sequence[str] = ()) -> tuple[Workflow, RunState]:
@@ -33,38 +33,44 @@ def shown(run: RunState, within: Sequence[str] = ()) -> tuple[Workflow, RunState
     edges = [edge for edge in flow.edges if inside.issuperset(edge)]
     parts = {_title(part): part for part in _parts(names, edges)}
     box = {name: title for title, part in parts.items() for name in part}
-    jobs = {title: flow.jobs[part[0]] if len(part) == 1 else Job(name=title, exec=":") for title, part in parts.items()}
+    many = {title: list(part) for title, part in parts.items() if len(part) > 1}
+    jobs = {title: flow.jobs.get(title) or Job(name=title, exec=":", repeat=len(parts[title])) for title in parts}
     between = dict.fromkeys((box[a], box[b]) for a, b in edges if box[a] != box[b])
     state = copy.copy(run)
     state.flow = copy.copy(run.flow)
-    state.flow.members = held | {title: list(part) for title, part in parts.items() if len(part) > 1}
-    state.jobs = run.jobs | {title: _of_all([run.jobs[n] for n in p]) for title, p in parts.items() if len(p) > 1}
+    state.flow.members = held | many
+    state.jobs = run.jobs | {title: _of_all([run.jobs[n] for n in part]) for title, part in many.items()}
     return flow.model_copy(update={"jobs": jobs, "edges": tuple(between)}), state
 
 
 def places(flow: Workflow, run: RunState) -> dict[str, Place]:
-    """Where the picture has each box, for the layout is made once for both; ranks that are far too wide are folded."""
+    """Where the picture has each box, for the layout is made once for both; what is far too wide or long is folded."""
     _, nodes = picture.layout(flow, [*picture.faces(flow, run).values()])
     found = {name: _place(inner) for name, inner, _ in nodes}
-    xs, ys = [place[0] for place in found.values()], [place[1] for place in found.values()]
-    wide, high = max(xs) - min(xs), max(ys) - min(ys)
-    return _folded(found) if wide > max(2 * WIDE, 3 * high) else found
+    wide, high = (max(line) - min(line) for line in [*zip(*found.values(), strict=True)][:2])
+    return _folded(found) if wide > max(2 * WIDE, 3 * high) or high > max(WIDE, 4 * wide) else found
 
 
 def _folded(found: Mapping[str, Place]) -> dict[str, Place]:
-    """Each rank in as many rows as make it about as wide as a screen, in the order in which it was."""
+    """Each rank in rows, in the order in which it was, and these in columns that lead down and up in turn: in all
+    about as wide as a screen."""
     ranks: dict[int, list[str]] = {}
     for name in sorted(found, key=lambda name: found[name][:1]):
         ranks.setdefault(round(found[name][1]), []).append(name)
-    result, down = dict[str, Place](), 0.0
+    rows, down = list[tuple[float, list[str]]](), 0.0
+    wide, high = (max(place[side] for place in found.values()) + GAP for side in (2, 3))
     for _, names in sorted(ranks.items()):
-        wide, high = (max(found[name][side] for name in names) + GAP for side in (2, 3))
         many = max(1, int(max(WIDE, (SCREEN * len(names) * wide * high) ** 0.5) / wide))
-        for number, name in enumerate(names):
-            row, place = divmod(number, many)
-            middle = (min(many, len(names) - row * many) - 1) / 2
-            result[name] = ((place - middle) * wide, down + row * high, *found[name][2:])
+        rows += [(down + at // many * high, names[at : at + many]) for at in range(0, len(names), many)]
         down += -(-len(names) // many) * high + 2 * GAP
+    across, step = max(len(names) for _, names in rows) * wide + 2 * GAP, high + 2 * GAP
+    tall = math.ceil(down / step / max(1, round((SCREEN * down / across) ** 0.5))) * step
+    result = dict[str, Place]()
+    for down, names in rows:
+        column, y = divmod(down, tall)
+        for at, name in enumerate(names):
+            x = column * across + (at - (len(names) - 1) / 2) * wide
+            result[name] = (x, tall - step - y if column % 2 else y, *found[name][2:])
     return result
 
 
@@ -72,8 +78,8 @@ def _place(inner: str) -> Place:
     if round_ := _ELLIPSE.search(inner):
         middle, height, across, down = map(float, round_.groups())
         return middle, height, 2 * across, 2 * down
-    found = _CORNERS.search(inner) or _TEXT.search(inner)
-    numbers = [float(number) for number in _NUMBER.findall(" ".join(found.groups()) if found else "0 0")]
+    found = _CORNERS.search(inner)
+    numbers = [float(number) for number in _NUMBER.findall(found[0] if found else "0 0")]
     x, y = numbers[::2], numbers[1::2]
     return (min(x) + max(x)) / 2, (min(y) + max(y)) / 2, max(x) - min(x) or 60, max(y) - min(y) or 30
 
@@ -96,7 +102,7 @@ def _parts(names: Sequence[str], edges: Sequence[graph.Edge]) -> Iterable[Sequen
         alike.setdefault(kinds[name], []).append(name)
     if 1 < len(alike) <= MOST:
         return alike.values()
-    size = -(-len(order) // MOST)
+    size = max(math.isqrt(len(order)), -(-len(order) // MOST))  # 32 boxes of 32, and not 250 of 4
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 

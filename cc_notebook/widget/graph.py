@@ -79,9 +79,8 @@ class Graph:
             self.nodes[name] = ipycytoscape.Node(data=data, position={"x": x, "y": y}, grabbable=False)
         edges = [ipycytoscape.Edge(data={"source": ids[a], "target": ids[b]}) for a, b in flow.edges]
         graph = ipycytoscape.Graph(nodes=list(self.nodes.values()), edges=edges)
-        layout = {"name": "preset", "padding": 14}
-        options = {"max_zoom": 1.6, "min_zoom": 0.05}
-        widget = ipycytoscape.CytoscapeWidget(graph, cytoscape_layout=layout, cytoscape_style=STYLE, **options)
+        options = {"cytoscape_layout": {"name": "preset", "padding": 14}, "max_zoom": 1.6, "min_zoom": 0.05}
+        widget = ipycytoscape.CytoscapeWidget(graph, cytoscape_style=STYLE, **options)
         widget.on("node", "click", lambda event: self._clicked(names[int(event["data"]["id"][1:])]))
         self._widget, self.box.children = widget, (widget,)
 

@@ -50,8 +50,7 @@ def html(flow: Workflow, run: RunState, rows: Sequence[table.Row], line: str) ->
 
 
 def _row(row: table.Row) -> str:
-    state = f"{table.LOOKS[row.state].symbol} {row.state}"
-    told = (row.name, state, f"{row.progress} %", row.elapsed, row.reason)
+    told = (row.name, f"{table.LOOKS[row.state].symbol} {row.state}", f"{row.progress} %", row.elapsed, row.reason)
     return "<tr>" + "".join(f'<td align="left">{escape(clean(text))}</td>' for text in told) + "</tr>"
 
 

@@ -183,7 +183,7 @@ class View:
             "runs": self.choice.listed() if self.choice else [],
             "state": self._state,
             "starts": bool(flow),
-            "resumes": bool(run) and self._resumes(view),
+            "resumes": run is not None and not view.ended and (view.paused or not run.engine_alive()),
             "progress": round(view.progress, 1),
             "counts": [[state, table.LOOKS[state].symbol, number] for state, number in view.counts().items()],
             "message": clean(next(filter(None, notes), "")),
@@ -191,10 +191,6 @@ class View:
             "selected": self.selected,
             "text": self._details(view) if self.selected and not self._pages else "",
         }
-
-    def _resumes(self, view: RunState) -> bool:
-        assert self.run
-        return not view.ended and (view.paused or not self.run.engine_alive())
 
     def _details(self, view: RunState) -> str:
         if not self.run or self.selected not in view.jobs:
@@ -234,7 +230,7 @@ class View:
 
     def _do(self, verb: str) -> None:
         self._message = ""
-        if verb == "run" and self.choice and not (self.run and self._resumes(self.state())):
+        if verb == "run" and self.choice and not self.panel.told["resumes"]:
             self.choice.start()
         elif self.run and verb in ("run", "pause", "cancel", "retry"):
             getattr(self.run, {"run": "resume"}.get(verb, verb))()
