@@ -42,6 +42,7 @@ EXPECTED = (
     "ERR_CONNECTION_RESET",  # or of an answer
     "status of 412",  # a refusal that the page tells
     "status of 422",  # another
+    "status of 404",  # of a run that was removed while its page asked for it
 )
 
 
@@ -512,6 +513,26 @@ def test_downloads_are_named_by_the_workflow(server, page):
         assert saved.value.suggested_filename == f"twice.{ending}"
     with zipfile.ZipFile(saved.value.path()) as archive:
         assert b"status: done" in archive.read("twice.yaml")
+
+
+@BELOW
+def test_a_page_of_a_removed_run_says_so(server, page):
+    """A run is removed while its page is open: that says so, and asks for it no more."""
+    server("POST", "workflows", 201, json={"name": "gone", "workflow": {"nodes": {"a": {"exec": "true"}}}})
+    run = server("POST", "runs?wait=30", 200, json={"workflow": "gone"}).json()["run"]
+    page.clock.install()
+    page.goto(f"{pages(server)}runs/{run}")
+    page.get_by_role("button", name="Run again").wait_for()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    server("DELETE", f"runs/{run}", 204)
+    page.clock.fast_forward(10_000)
+    page.get_by_role("status").get_by_text("this run was removed").wait_for()
+    asked.clear()
+    for _ in range(3):
+        page.clock.fast_forward(60_000)
+        page.evaluate("fetch(document.querySelector('script[src]').src)")  # after what a timer asks for
+    assert asked and not [url for url in asked if run in url]
 
 
 def is_start(node):

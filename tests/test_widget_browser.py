@@ -197,6 +197,8 @@ def test_run_watch_click_cancel_and_retry(notebook):
     book.page.wait_for_selector("text=selected b")
     book.run(2)
     book.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='busy']")
+    book.click("c")
+    inside.get_by_role("heading", name="c", exact=True).wait_for()  # a click shows a job, although the kernel is busy
     book.button("cancel")
     until(lambda: of(book)[0].state == "cancelled")
     book.until("■ b\n1%", "rgb(255,229,204)")

@@ -97,5 +97,5 @@ def _border(job: Job) -> dict[str, Any]:
 
 
 def _data(name: str, face: tuple[str, str], run: RunState) -> dict[str, str]:
-    fill = "#FFFFFF" if face[1] == "white" else face[1]
-    return {"label": clean(face[0]), "fill": fill, "state": (run.jobs.get(name) or JobStatus()).state}
+    fill, job = face[1].replace("white", "#FFFFFF"), name if name in run.flow.whole.jobs else ""  # "": a box of many
+    return {"label": clean(face[0]), "fill": fill, "job": job, "state": (run.jobs.get(name) or JobStatus()).state}

@@ -12,8 +12,7 @@ const settings = () => JSON.parse(document.getElementById("jupyter-config-data")
 
 const theme = () => {
   const told = document.body.dataset.jpThemeLight;
-  const dark = told ? told === "false" : document.body.classList.contains("vscode-dark");
-  return dark ? "dark" : "light";
+  return (told ? told === "false" : document.body.classList.contains("vscode-dark")) ? "dark" : "light";
 };
 
 // A colour with its own hue in another lightness; white has none.
@@ -30,11 +29,10 @@ const paint = (cy, dark) => {
   if (cy.scratch("_dark") === dark) return;
   cy.scratch("_dark", dark);
   const fill = (node) => (dark ? tone(node.data("fill"), 23) : node.data("fill"));
-  const edge = (node) => tone(node.data("fill"), dark ? 52 : 48);
   const line = dark ? "#6b7681" : "#8793a0";
-  cy.style().selector("node").style({ color: dark ? "#e6edf3" : "#1b232b", "background-color": fill, "border-color": edge })
-    .selector("edge").style({ "line-color": line, "target-arrow-color": line })
-    .selector("node:active").style({ "overlay-opacity": 0.08 }).update();
+  cy.style().selector("node").style({ color: dark ? "#e6edf3" : "#1b232b", "background-color": fill,
+    "border-color": (node) => tone(node.data("fill"), dark ? 52 : 48) })
+    .selector("edge").style({ "line-color": line, "target-arrow-color": line }).selector("node:active").style({ "overlay-opacity": 0.08 }).update();
 };
 
 async function ask(method, path, body) {
@@ -77,8 +75,7 @@ class Panel {
     this.more = this.page("run", "Details", "Table, log, timeline and events of this run");
     this.edit = this.page("edit", "Edit", EDIT);
     this.back = make("button", "cc-button cc-back", { onclick: () => this.tell({ back: true }) });
-    const title = "Show the whole graph (zoom with Ctrl and the wheel)";
-    const fit = make("button", "cc-button cc-fit", { title, onclick: () => this.adapt() }, "⤢");
+    const fit = make("button", "cc-button cc-fit", { title: "Show the whole graph (zoom with Ctrl and the wheel)", onclick: () => this.adapt() }, "⤢");
     this.fill = make("div", "cc-fill");
     this.bar = make("div", "cc-bar", { role: "progressbar" }, this.fill);
     this.counts = make("span", "cc-counts");
@@ -134,6 +131,7 @@ class Panel {
         const high = h * Math.min(1.2, this.graph.clientWidth / w) + 32;
         this.graph.style.height = `${Math.round(Math.min(520, Math.max(130, high)))}px`;
         paint(cy, this.theme === "dark");
+        if (!cy.scratch("_tap")) cy.scratch("_tap", cy.on("tap", "node", ({ target }) => target.data("job") && this.choose(target.data("job"))));
         cy.resize();
         cy.fit(undefined, 14);
       }
@@ -149,6 +147,13 @@ class Panel {
     this.sized.observe(this.graph);
     this.grown.observe(this.graph, { childList: true, subtree: true });
     this.adapt();
+  }
+
+  // A click on a job opens its page at once, for the kernel may be busy; it hears of the click as well.
+  choose(job) {
+    this.chosen = job;
+    if (job && this.http) this.open = "run";
+    this.frames();
   }
 
   tell(content) {
@@ -176,8 +181,7 @@ class Panel {
     this.found = wanted;
     const known = await ask("GET", "api/workflows");
     const all = known?.ok ? (await known.json()).workflows : [];
-    const here = all.filter((one) => one.path && path.endsWith(`/${one.path}`));
-    const same = here.sort((one, two) => two.path.length - one.path.length)[0];
+    const same = all.filter((one) => one.path && path.endsWith(`/${one.path}`)).sort((one, two) => two.path.length - one.path.length)[0];
     const knows = run && (!path || known) ? (await ask("HEAD", `api/runs/${encodeURIComponent(run)}`))?.ok : Boolean(same);
     if (this.found !== wanted) return;
     const alone = all.filter((one) => one.name === same?.name).length === 1;
@@ -211,11 +215,9 @@ class Panel {
     this.bar.ariaValueNow = told.progress ?? 0;
     this.bar.dataset.state = told.state ?? "";
     this.percent.textContent = told.run ? `${Math.round(told.progress)} %` : "";
-    const chips = told.counts.map(([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`));
-    this.counts.replaceChildren(...chips);
+    this.counts.replaceChildren(...told.counts.map(([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`)));
     this.say(told.message || (this.server === false ? KERNEL : ""));
-    if (told.selected && told.selected !== this.chosen && this.http) this.open = "run";
-    this.chosen = told.selected;
+    if (told.selected !== this.heard) this.choose(this.heard = told.selected);
     this.find();
     this.frames();
   }
@@ -223,7 +225,7 @@ class Panel {
   say(text) { if (this.line.textContent !== text) this.line.textContent = text; }
 
   frames() {
-    const { told: { run, selected, text }, file } = this;
+    const { told: { run, text }, file, chosen } = this;
     this.more.hidden = !(this.http && run);
     this.edit.hidden = !this.told.starts;
     this.edit.disabled = !file;
@@ -232,9 +234,8 @@ class Panel {
     this.more.ariaPressed = kind === "run";
     this.edit.ariaPressed = kind === "edit";
     const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
-    const words = `theme=${this.theme ?? theme()}&beside`;
-    const job = kind === "run" && selected ? `#${encodeURIComponent(selected)}` : "";
-    const source = kind ? `${settings().baseUrl}cc/${place}/view?${words}${job}` : "about:blank";
+    const job = kind === "run" && chosen ? `#${encodeURIComponent(chosen)}` : "";
+    const source = kind ? `${settings().baseUrl}cc/${place}/view?theme=${this.theme ?? theme()}&beside${job}` : "about:blank";
     if (this.source !== source) this.frame.src = this.source = source;
     this.frame.hidden = !kind;
     this.text.textContent = text ?? "";

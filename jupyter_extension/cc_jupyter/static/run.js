@@ -67,7 +67,7 @@ export async function runPage(id, view) {
       does: () => Notification.requestPermission() },
   ]);
   function told(what) {
-    stream.textContent = what === "reconnecting" ? "reconnecting…" : "";
+    stream.textContent = { reconnecting: "reconnecting…", gone: "this run was removed" }[what] || "";
     if (what === "live") back();
     if (what !== "end") return;
     say(`the run has ended: ${store.state}`);
