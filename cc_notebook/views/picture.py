@@ -91,8 +91,7 @@ def layout(flow: Workflow, told: Sequence[tuple[str, str]]) -> tuple[str, list[t
 
 def dot(flow: Workflow, run: RunState) -> str:
     """The graph in Graphviz's language, with the labels of this moment."""
-    ids = {name: _quoted(name) for name in flow.jobs}
-    return _graph(flow.name, _statements(flow, ids, [*faces(flow, run).values()]))
+    return _graph(flow.name, _statements(flow, {n: _quoted(n) for n in flow.jobs}, [*faces(flow, run).values()]))
 
 
 def states(run: Run, path: Path) -> None:
