@@ -30,12 +30,12 @@ ROOMS = {
     "the core": (3192, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 130 for warm: forks in the place of starts save each notebook and its kernel a second and a half
-    "faces": (2189, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
+    "faces": (2191, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
     "loops and conditions": (553, "growth loops expressions references reuse adding"),
     "widget and client": (787, "widget magics client serving showing"),
 }
 EXTENSION_BUDGET = 999
-OTHER_BUDGET = 1840  # our own JavaScript, shell and YAML, without blank lines and comments
+OTHER_BUDGET = 1865  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 
 # From the ground up. A name stands for the module and for everything in the package of that name.
@@ -67,7 +67,7 @@ UPWARD: dict[tuple[str, str], str] = {
 # Modules that are too long, each with its present size and the reason. Lower the number.
 LONG: dict[str, tuple[int, str]] = {
     "engine": (340, "one class that owns a run's loop; what it decides is in control and loops already"),
-    "runs": (239, "Run is what every face calls: nineteen short methods"),
+    "runs": (238, "Run is what every face calls: nineteen short methods"),
     "spec": (231, "every error of a workflow file, with its place"),
 }
 
@@ -215,7 +215,9 @@ def test_the_program_is_within_its_budget():
     kinds = {".sh", ".js", ".yaml", ".yml"}
     others = [path for top in (PROGRAM, EXTENSION) for path in top.rglob("*") if path.suffix in kinds]
     comment = re.compile(r"//|/\*|#(?![\w!])")  # blank lines and comments count here as little as in Python
-    lines = [line.strip() for path in others for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.rstrip() for path in others for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line for line in lines if len(line) > 125] == []
+    lines = [line.strip() for line in lines]
     assert sum(1 for line in lines if line and not comment.match(line)) <= OTHER_BUDGET
 
 

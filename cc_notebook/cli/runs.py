@@ -146,7 +146,9 @@ def logs(run_id: str, job: str, follow: bool, attempt: int | None, tail: int | N
     while True:
         works = found.engine_alive()
         ended = found.refresh().jobs[job].state not in ("ready", *ALIVE) or found.refresh().ended or not works
-        if path != (path := found.log_path(job, attempt)):
+        newest = found.log_path(job, attempt)
+        if newest != path:
+            path = newest
             offset = max(0, path.stat().st_size - tail) if path and tail is not None and path.exists() else 0
         read = found.log_reader(job, attempt)
         while path and (data := read(offset, 1 << 20)):

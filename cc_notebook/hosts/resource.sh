@@ -186,7 +186,8 @@ cc_look() {
     [ ! -s log ] || cc_size=$(wc -c < log)
     echo "cc-log" $cc_size
     if [ "$cc_size" -gt "$3" ]; then
-      tail -c "+$(($3 + 1))" log | head -c 8388608 | cut -b 1-4096 | LC_ALL=C grep -a '^# cloudmesh ' | tail -n 200 | sed 's/^/|/'
+      tail -c "+$(($3 + 1))" log | head -c 8388608 | cut -b 1-4096 |
+        LC_ALL=C grep -a '^# cloudmesh ' | tail -n 200 | sed 's/^/|/'
     fi
   fi
 }

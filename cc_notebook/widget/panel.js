@@ -20,7 +20,8 @@ const tone = (color, light) => {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
   const [most, least] = [Math.max(red, green, blue), Math.min(red, green, blue)];
   if (most - least < 20) return `hsl(210, 8%, ${light}%)`;
-  const part = { [blue]: 4 + (red - green) / (most - least), [green]: 2 + (blue - red) / (most - least), [red]: (green - blue) / (most - least) };
+  const span = most - least;
+  const part = { [blue]: 4 + (red - green) / span, [green]: 2 + (blue - red) / span, [red]: (green - blue) / span };
   return `hsl(${Math.round(60 * part[most] + 360) % 360}, 45%, ${light}%)`;
 };
 
@@ -30,9 +31,10 @@ const paint = (cy, dark) => {
   cy.scratch("_dark", dark);
   const fill = (node) => (dark ? tone(node.data("fill"), 23) : node.data("fill"));
   const line = dark ? "#6b7681" : "#8793a0";
-  cy.style().selector("node").style({ color: dark ? "#e6edf3" : "#1b232b", "background-color": fill,
-    "border-color": (node) => tone(node.data("fill"), dark ? 52 : 48) })
-    .selector("edge").style({ "line-color": line, "target-arrow-color": line }).selector("node:active").style({ "overlay-opacity": 0.08 }).update();
+  const edge = (node) => tone(node.data("fill"), dark ? 52 : 48);
+  cy.style().selector("node").style({ color: dark ? "#e6edf3" : "#1b232b", "background-color": fill, "border-color": edge })
+    .selector("edge").style({ "line-color": line, "target-arrow-color": line })
+    .selector("node:active").style({ "overlay-opacity": 0.08 }).update();
 };
 
 async function ask(method, path, body) {
@@ -52,14 +54,17 @@ async function ask(method, path, body) {
 
 const UNAPPLIED = "The YAML below has changes that are not applied: Apply or Reload it first.";
 const EDIT = "Change jobs, dependencies and YAML";
+const EXTENSION = "needs the server extension: jupyter cc doctor";
 const KERNEL = "Live here: widget yes, server pages no (buttons wait for the kernel); what helps: jupyter cc doctor";
 const LIVE = ["running", "paused", "cancelling"];
 const BUTTONS = [
   // verb, sign, text, when it can be used
-  ["run", "▶", (told) => (told.resumes ? "Resume" : "Run"), (told) => told.resumes || (told.starts && !LIVE.includes(told.state))],
+  ["run", "▶", (told) => (told.resumes ? "Resume" : "Run"),
+    (told) => told.resumes || (told.starts && !LIVE.includes(told.state))],
   ["pause", "❚❚", () => "Pause", (told) => told.state === "running"],
   ["cancel", "■", () => "Cancel", (told) => LIVE.includes(told.state)],
-  ["retry", "↻", () => "Retry failed", (told) => told.counts.some(([state]) => state === "failed" || state === "cancelled")],
+  ["retry", "↻", () => "Retry failed",
+    (told) => told.counts.some(([state]) => state === "failed" || state === "cancelled")],
 ];
 
 class Panel {
@@ -69,13 +74,15 @@ class Panel {
     this.open = ""; // "", "run" or "edit": which page is shown below the graph
     this.title = make("span", "cc-title");
     this.state = make("span", "cc-state");
-    this.runs = make("select", "cc-runs", { title: "The run that is shown", onchange: () => this.tell({ pick: this.runs.value }) });
+    const onchange = () => this.tell({ pick: this.runs.value });
+    this.runs = make("select", "cc-runs", { title: "The run that is shown", onchange });
     this.buttons = BUTTONS.map(([verb, sign, text, usable]) =>
       ({ button: make("button", `cc-button cc-${verb}`, { onclick: () => this.act(verb) }), sign, text, usable }));
     this.more = this.page("run", "Details", "Table, log, timeline and events of this run");
     this.edit = this.page("edit", "Edit", EDIT);
     this.back = make("button", "cc-button cc-back", { onclick: () => this.tell({ back: true }) });
-    const fit = make("button", "cc-button cc-fit", { title: "Show the whole graph (zoom with Ctrl and the wheel)", onclick: () => this.adapt() }, "⤢");
+    const title = "Show the whole graph (zoom with Ctrl and the wheel)";
+    const fit = make("button", "cc-button cc-fit", { title, onclick: () => this.adapt() }, "⤢");
     this.fill = make("div", "cc-fill");
     this.bar = make("div", "cc-bar", { role: "progressbar" }, this.fill);
     this.counts = make("span", "cc-counts");
@@ -131,7 +138,8 @@ class Panel {
         const high = h * Math.min(1.2, this.graph.clientWidth / w) + 32;
         this.graph.style.height = `${Math.round(Math.min(520, Math.max(130, high)))}px`;
         paint(cy, this.theme === "dark");
-        if (!cy.scratch("_tap")) cy.scratch("_tap", cy.on("tap", "node", ({ target }) => target.data("job") && this.choose(target.data("job"))));
+        const chosen = ({ target }) => target.data("job") && this.choose(target.data("job"));
+        if (!cy.scratch("_tap")) cy.scratch("_tap", cy.on("tap", "node", chosen));
         cy.resize();
         cy.fit(undefined, 14);
       }
@@ -181,8 +189,10 @@ class Panel {
     this.found = wanted;
     const known = await ask("GET", "api/workflows");
     const all = known?.ok ? (await known.json()).workflows : [];
-    const same = all.filter((one) => one.path && path.endsWith(`/${one.path}`)).sort((one, two) => two.path.length - one.path.length)[0];
-    const knows = run && (!path || known) ? (await ask("HEAD", `api/runs/${encodeURIComponent(run)}`))?.ok : Boolean(same);
+    const here = all.filter((one) => one.path && path.endsWith(`/${one.path}`));
+    const same = here.sort((one, two) => two.path.length - one.path.length)[0];
+    const asked = run && (!path || known);
+    const knows = asked ? (await ask("HEAD", `api/runs/${encodeURIComponent(run)}`))?.ok : Boolean(same);
     if (this.found !== wanted) return;
     const alone = all.filter((one) => one.name === same?.name).length === 1;
     this.file = same && (alone ? same.name : same.path);
@@ -215,7 +225,8 @@ class Panel {
     this.bar.ariaValueNow = told.progress ?? 0;
     this.bar.dataset.state = told.state ?? "";
     this.percent.textContent = told.run ? `${Math.round(told.progress)} %` : "";
-    this.counts.replaceChildren(...told.counts.map(([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`)));
+    const chip = ([state, symbol, number]) => make("span", "cc-chip", {}, `${symbol} ${number} ${state}`);
+    this.counts.replaceChildren(...told.counts.map(chip));
     this.say(told.message || (this.server === false ? KERNEL : ""));
     if (told.selected !== this.heard) this.choose(this.heard = told.selected);
     this.find();
@@ -229,13 +240,15 @@ class Panel {
     this.more.hidden = !(this.http && run);
     this.edit.hidden = !this.told.starts;
     this.edit.disabled = !file;
-    this.edit.title = file ? EDIT : this.server ? "save() the workflow in a folder of this Jupyter server" : "needs the server extension: jupyter cc doctor";
+    const lacks = this.server ? "save() the workflow in a folder of this Jupyter server" : EXTENSION;
+    this.edit.title = file ? EDIT : lacks;
     const kind = this.http && ((this.open === "run" && run) || (this.open === "edit" && file)) ? this.open : "";
     this.more.ariaPressed = kind === "run";
     this.edit.ariaPressed = kind === "edit";
     const place = kind === "edit" ? `workflows/${encodeURIComponent(file)}` : `runs/${encodeURIComponent(run)}`;
     const job = kind === "run" && chosen ? `#${encodeURIComponent(chosen)}` : "";
-    const source = kind ? `${settings().baseUrl}cc/${place}/view?theme=${this.theme ?? theme()}&beside${job}` : "about:blank";
+    const look = `view?theme=${this.theme ?? theme()}&beside${job}`;
+    const source = kind ? `${settings().baseUrl}cc/${place}/${look}` : "about:blank";
     if (this.source !== source) this.frame.src = this.source = source;
     this.frame.hidden = !kind;
     this.text.textContent = text ?? "";
@@ -247,7 +260,8 @@ class Panel {
     const again = verb === "run" && !resumes;
     if (again && this.unapplied) return this.say(UNAPPLIED);
     const path = again ? "api/runs" : `api/runs/${encodeURIComponent(run)}/${verb === "run" ? "resume" : verb}`;
-    const answer = this.http && (again ? file && !unsaved : run) ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
+    const byPage = this.http && (again ? file && !unsaved : run);
+    const answer = byPage ? await ask("POST", path, again ? { workflow: file } : undefined) : null;
     if (answer?.ok) return;
     const told = answer && answer.status !== 404 ? await answer.json().catch(() => null) : null;
     if (told?.message) return this.say([told.message, told.hint].filter(Boolean).join("; "));

@@ -27,7 +27,8 @@ function field(name, value) {
 
 export async function flowPage(name) {
   let fields = [], asked;
-  const own = ["workflows", name], zip = fileOf(name).replace(/yaml$/, "zip"), graph = new Graph((job) => doing(() => author.open(job))()), runs = runTable();
+  const own = ["workflows", name], zip = fileOf(name).replace(/yaml$/, "zip");
+  const graph = new Graph((job) => doing(() => author.open(job))()), runs = runTable();
   const form = make("form", { class: "params" }), plan = make("p", { role: "status" });
   const params = () => Object.fromEntries(fields.map((one) => [one.name, one.read()]));
   const source = new Source(own, ({ workflow }) => {

@@ -85,7 +85,8 @@ export class Form {
     const [{ scripts }] = await Promise.all([get([...source.own, "scripts"]), source.load()]);
     const { $defs: defs } = this.schema ??= await get(["schema"]), written = source.workflow.nodes[name];
     const now = () => source.workflow.nodes[name] || {};
-    const other = Object.entries(now()).map(([key, value]) => [key, { type: Array.isArray(value) ? "array" : typeof value }]);
+    const kind = (value) => ({ type: Array.isArray(value) ? "array" : typeof value });
+    const other = Object.entries(now()).map(([key, value]) => [key, kind(value)]);
     const { name: _, ...all } = { ...Object.fromEntries(other), ...defs.Job.properties };
     const lists = { script: scripts, host: Object.keys(source.workflow.hosts || {}) };
     const one = (key) => [key, field(key, all[key], now()[key], defs, lists[key])];

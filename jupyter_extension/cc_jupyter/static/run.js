@@ -123,7 +123,10 @@ export async function runPage(id, view) {
   const attend = () => ((seen && !document.hidden) || allowed() === "granted" ? store.listen() : store.source?.close());
   document.addEventListener("visibilitychange", attend);
   new IntersectionObserver(([{ isIntersecting }]) => { seen = isIntersecting; attend(); }).observe(document.body);
-  const addressed = () => { const name = decodeURIComponent(location.hash.slice(1)); if (store.nodes.has(name)) pick(name); };
+  const addressed = () => {
+    const name = decodeURIComponent(location.hash.slice(1));
+    if (store.nodes.has(name)) pick(name);
+  };
   addEventListener("hashchange", addressed);
   addressed();
 }

@@ -44,7 +44,8 @@ function feed(jobs, state, event) {
 }
 
 export class RunStore {
-  // `changed()` is called at most once in a frame, `told(what)` when the stream comes, breaks or tells the end, and when the run is gone.
+  // `changed()` is called at most once in a frame, `told(what)` when the stream comes, breaks or tells the end, and
+  // when the run is gone.
   constructor(id, changed, told) {
     Object.assign(this, { id, changed, told, events: [], seq: 0, at: null, jobs: new Map(), nodes: new Map() });
   }
@@ -84,7 +85,8 @@ export class RunStore {
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
       const query = { wait: 0, after: this.last };
-      const told = document.hidden ? {} : await get(["runs", this.id, "events"], query).catch(({ status }) => ({ gone: status === 404 }));
+      const lost = ({ status }) => ({ gone: status === 404 });
+      const told = document.hidden ? {} : await get(["runs", this.id, "events"], query).catch(lost);
       if (told.gone) this.told("gone"); // and nobody asks again
       else if (told.events?.length || told.ended === false) this.listen();
       else this.look(over(this.state) ? 8000 : 2000);
@@ -110,7 +112,8 @@ export class RunStore {
 
   // What an event does not tell (who is blocked, new members) comes with a new snapshot: soon, but not often.
   later() {
-    const load = () => { this.pending = 0; this.load().catch(({ status }) => (status === 404 ? this.told("gone") : this.later())); };
+    const lost = ({ status }) => (status === 404 ? this.told("gone") : this.later());
+    const load = () => { this.pending = 0; this.load().catch(lost); };
     this.pending ||= setTimeout(load, 250 + this.jobs.size);
   }
 
