@@ -37,13 +37,13 @@ except ImportError as error:
 SCRAPS = ("application/scrapbook.scrap.json+json", "application/scrapbook.scrap.text+json")
 # ipykernel 7 hangs now and then when it is told to end: its main thread closes what its control thread still writes to.
 # So the main thread waits for the other's end first (jupyter_client begins with an interrupt, which must not hurry it).
-IN_ORDER = """import signal, threading
+# Its last answer finds a socket that is closed then, which is nobody's concern: it is not logged.
+IN_ORDER = """import logging, signal, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-[thread.join(5) for thread in threading.enumerate() if thread.name == "Control"]"""
+[thread.join(5) for thread in threading.enumerate() if thread.name == "Control"]
+logging.disable()"""
 HERE = os.path.dirname(os.path.abspath(__file__))
-OURS = [
-    [python, "-m"] for python in ("python", "python3", sys.executable)
-]  # how a kernelspec names our own interpreter
+OURS = [["python", "-m"], ["python3", "-m"], [sys.executable, "-m"]]  # how a kernelspec names our own interpreter
 MOST = 20_000  # characters of a source or traceback that are kept
 
 
@@ -125,7 +125,12 @@ class Engine(NBClientEngine):
         if Kernels.gateway:
             client.km, Kernels.gateway.kernel_name = Kernels.gateway, kernel_name
         else:
-            client.create_kernel_manager().kernel_spec_manager = Kernels()
+            (manager := client.create_kernel_manager()).kernel_spec_manager = Kernels()
+            if sys.platform == "linux" and "ipykernel_launcher" in manager.kernel_spec.argv:
+                manager.transport, manager.ip = (
+                    "ipc",
+                    f"@{os.urandom(16).hex()}",
+                )  # a port may be taken meanwhile
         Client.kernel = client.km
         return client.execute()
 
@@ -142,9 +147,7 @@ def parameters(path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for node in ast.parse("".join(next(tagged, ""))).body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            names = [
-                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-            ]
+            names = [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and type(part.ctx) is ast.Store]
             found.update(dict.fromkeys(names))
             with suppress(ValueError, TypeError):
                 found.update({name: ast.literal_eval(node.value or "None") for name in names[:1] if len(names) == 1})

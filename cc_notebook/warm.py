@@ -25,13 +25,13 @@ from typing import Any
 
 KERNEL = "ipykernel_launcher"
 IMPORTS = {KERNEL: ("ipykernel.kernelapp", "ipykernel.debugger")}  # of a module that imports nothing by itself
-EARLY = ("PYTHON", "LD_", "LC_", "LANG", "TZ")  # variables that are read once, when an interpreter starts
+EARLY = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "HOME", "TERM", "MALLOC_", "GLIBC_", "JUPYTER_")  # read once, early
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 PASSED = (signal.SIGTERM, signal.SIGINT)
 PATIENCE = 60.0  # seconds until a parent that does not begin is left alone
 BEGUN = b"+"
 DIE = (1, signal.SIGKILL)  # PR_SET_PDEATHSIG: what to be sent when the parent ends
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.realpath(__file__))
 
 
 def ask(module: str, words: Sequence[str]) -> int | None:
@@ -43,10 +43,9 @@ def ask(module: str, words: Sequence[str]) -> int | None:
         except OSError:
             _handle(handlers)
             return None
-        told = b""
         with suppress(OSError):
-            told = line.recv(9)
-        return int(told or -signal.SIGKILL)  # as the child was, most likely: nobody knows how it ended
+            return int(line.recv(9) or -signal.SIGKILL)
+        return -signal.SIGKILL  # as the child was, most likely: nobody knows how it ended
 
 
 def _hand_over(line: socket.socket, module: str, words: Sequence[str]) -> None:
@@ -57,7 +56,8 @@ def _hand_over(line: socket.socket, module: str, words: Sequence[str]) -> None:
     text = json.dumps(given).encode()
     line.settimeout(PATIENCE)
     folder = os.open(HERE, os.O_RDONLY)
-    line.connect(f"/proc/self/fd/{folder}/warm.{module}")  # the folder's own name may be too long for a socket
+    line.connect_ex(f"/proc/self/fd/{folder}/warm.{module}")  # the folder's own name may be too long for a socket
+    os.close(folder)
     socket.send_fds(line, [len(text).to_bytes(4)], [0, 1, 2])
     line.sendall(text)
 
@@ -150,15 +150,14 @@ def run(module: str, words: Sequence[str]) -> None:
 
 def main(module: str, words: Sequence[str]) -> None:
     """Be the parent, or run the module with the words that are given."""
-    if module == KERNEL:
-        sys.path.remove(HERE)  # what stands beside us is not for the notebook's cells
+    # what stands beside us is not for the notebook's cells; for others it is, also where PYTHONSAFEPATH forbids it
+    sys.path[:] = [HERE] * (module != KERNEL) + [path for path in sys.path if path != HERE]
     if not words:
         serve(socket.socket(fileno=0), module)
         return
     if module == KERNEL:
         ctypes.CDLL(None).prctl(*DIE)  # with what executes the notebook
-    code = ask(module, words)
-    if code is None:
+    if (code := ask(module, words)) is None:
         run(module, words)
         return
     if code < 0:

@@ -247,6 +247,32 @@ def test_a_forked_kernel_is_as_one_that_was_started(folder):
     assert told[1][:3] == ["-f", [], [str(run.folder / "stub")]]
 
 
+def test_notebooks_are_forked_wherever_the_store_is(folder, monkeypatch):
+    """Also behind a symbolic link, and where Python searches no script's folder; logs hold what cells print."""
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    monkeypatch.setenv("CC_HOME", str(folder / "link"))
+    tell = "print('started' if sys.orig_argv[3:] else 'forked', [p for p in sys.path if 'runs' in p])"
+    notebook(folder, "n.ipynb", f"import sys\n{tell}\nprint([f for f in sys.modules if f == 'notebook'])")
+    logs = []
+    safe = {"script": "n.ipynb", "env": {"PYTHONSAFEPATH": "1"}}
+    for jobs in ({"a": {"script": "n.ipynb"}, "b": safe}, {"a": safe}):
+        run = workflow(**jobs).run(new=True).wait(60)
+        assert run.state == "done", run.log("a")
+        stub = [str((run.folder / "stub").resolve())]
+        logs += [run.log(name).replace(str(stub), "").split("\n")[:2] for name in jobs]
+        monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert logs == [[f"{way} ", "[]"] for way in ("forked", "started", "forked")]
+
+
+def test_no_kernel_needs_a_port(folder):
+    """A port that is chosen may be taken before it is used, which kept one notebook of forty waiting for ever."""
+    cell = "import ipykernel, json\nprint(json.load(open(ipykernel.get_connection_file()))['transport'])"
+    notebook(folder, "n.ipynb", cell)
+    run = workflow(a={"script": "n.ipynb"}).run().wait(60)
+    assert run.state == "done" and run.log("a").startswith("ipc\n")
+
+
 def test_three_at_once_do_not_see_each_other(tmp_path, monkeypatch):
     """Notebooks of different folders, and isolated ones, run at the same time each in its own folder."""
     runs = []

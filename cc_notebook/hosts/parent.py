@@ -14,9 +14,10 @@ class Parents:
     """Import for all notebooks below `run_dir`. They end as soon as nobody can read their output: with this process."""
 
     def __init__(self, run_dir: Path, python: str, env: Mapping[bytes, bytes]) -> None:
-        self.run_dir, self.python = run_dir, python
-        path = b":".join(filter(None, (os.fsencode(run_dir / "stub"), env.get(b"PYTHONPATH"))))  # as the wrapper's
-        self.env = {**env, b"PYTHONPATH": path, b"CC_ATTEMPT": b"." * 255}  # room for that of a child
+        self.run_dir, self.python = run_dir.resolve(), python
+        path = b":".join(filter(None, (os.fsencode(self.run_dir / "stub"), env.get(b"PYTHONPATH"))))  # as the wrapper's
+        # room for the token of a child; and what is read when a kernel is imported, else each prints how to end it
+        self.env = {**env, b"PYTHONPATH": path, b"CC_ATTEMPT": b"." * 255, b"JPY_PARENT_PID": b"1"}
         self._output = -1
 
     def start(self) -> None:
