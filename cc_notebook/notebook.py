@@ -125,12 +125,11 @@ class Engine(NBClientEngine):
         if Kernels.gateway:
             client.km, Kernels.gateway.kernel_name = Kernels.gateway, kernel_name
         else:
-            (manager := client.create_kernel_manager()).kernel_spec_manager = Kernels()
+            manager = client.create_kernel_manager()
+            manager.kernel_spec_manager = Kernels()
             if sys.platform == "linux" and "ipykernel_launcher" in manager.kernel_spec.argv:
-                manager.transport, manager.ip = (
-                    "ipc",
-                    f"@{os.urandom(16).hex()}",
-                )  # a port may be taken meanwhile
+                # a port that is chosen may be taken by another before the kernel has it: then both wait for ever
+                manager.transport, manager.ip = "ipc", f"@{os.urandom(16).hex()}"
         Client.kernel = client.km
         return client.execute()
 

@@ -30,7 +30,7 @@ ROOMS = {
     "the core": (3192, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 130 for warm: forks in the place of starts save each notebook and its kernel a second and a half
-    "faces": (2191, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
+    "faces": (2189, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
     "loops and conditions": (553, "growth loops expressions references reuse adding"),
     "widget and client": (787, "widget magics client serving showing"),
 }
