@@ -36,9 +36,11 @@ class Link:
         self.words = ["ip", "netns", "exec", self.name]
         self.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         moved = number or (shutil.which("ip") and LIBC.unshare(NETWORK) == 0 and self._ip("link", "set", "lo", "up"))
-        made = moved and self._ip("netns", "add", self.name)
         veth = ("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        need("ip netns (as root)", made and self._ip(*veth))
+        made = moved and self._ip("netns", "add", self.name) and self._ip(*veth)
+        if not made:
+            LIBC.setns(self.home, NETWORK)
+        need("ip netns (as root)", made)
         for where, device, address in (((), self.name, mine), (("-n", self.name), "eth0", self.address)):
             assert self._ip(*where, "addr", "add", f"{address}/30", "dev", device)
             assert self._ip(*where, "link", "set", device, "up")
