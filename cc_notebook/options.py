@@ -4,28 +4,31 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from cc_notebook import graph, references, yamltext
-from cc_notebook.errors import InputError, SpecError, nearest
+from cc_notebook.errors import InputError, nearest
 from cc_notebook.model import Workflow
 
 Outputs = dict[str, Any]  # of one job
 
 
 def with_params(value: Workflow, given: Mapping[str, Any]) -> Workflow:
-    """The workflow with params set; texts are read as YAML. Raises InputError for an unknown name or another type."""
+    """The workflow with params set. Raises InputError for an unknown name or another type."""
     params = dict(value.params)
     for key, new in given.items():
         nearest(key, params, "the workflow has no param")
         default = params[key]
-        if isinstance(new, str) and not isinstance(default, str):
-            try:
-                new = yamltext.read(new, f"param {key}").value
-            except SpecError as error:
-                raise InputError(str(error)) from None
+        if type(default) is int and isinstance(new, float) and new.is_integer():
+            new = int(new)  # to JSON Schema 3.0 is an integer
         wider = isinstance(default, float) and type(new) is int
         if default is not None and type(new) is not type(default) and not wider:
             raise InputError(f"param '{key}' is of type {type(default).__name__}, as {default!r} is; {new!r} is not")
         params[key] = new
     return value.model_copy(update={"params": params})
+
+
+def typed(value: Workflow, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Params as a command line gives them: read as YAML, but for those that are texts. Raises SpecError."""
+    params = value.params
+    return {key: it if isinstance(params.get(key), str) else yamltext.read(it, key).value for key, it in texts.items()}
 
 
 def select(value: Workflow, from_: str | None, only: Sequence[str] | None) -> Workflow:

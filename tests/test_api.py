@@ -192,6 +192,7 @@ def test_functions_are_jobs_and_a_workflow_is_a_function(folder):
     [
         ("w()", "param 'size' has no value"),
         ("w(size='ten')", "param 'size' is of type int; 'ten' is not"),
+        ("w(size='10')", "param 'size' is of type int; '10' is not"),
         ("w(size=True)", "param 'size' is of type int; True is not"),
         ("w(size=1, rate='x')", "param 'rate' is of type float"),
         ("w(siez=1)", "did you mean 'size'"),

@@ -220,16 +220,30 @@ async def test_openapi_has_the_params_of_each_workflow(jp_fetch, jp_root_dir):
     validate(told)
     schema = told["paths"]["/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     starts = [told["components"]["schemas"][one["$ref"].split("/")[-1]] for one in schema["anyOf"][:-1]]
-    known = {start["properties"]["workflow"]["const"]: start for start in starts}
-    assert known.keys() == {"über", "a/same.yaml", "b/same.yaml"}
-    fields = known["über"]["properties"]["params"]["properties"]
+    known = {tuple(start["properties"]["workflow"]["enum"]): start for start in starts}
+    assert known.keys() == {("über", "über.yaml"), ("a/same.yaml",), ("b/same.yaml",)}
+    fields = known["über", "über.yaml"]["properties"]["params"]["properties"]
     assert {key: (one.get("type"), one["default"]) for key, one in fields.items()} == {
         "n": ("integer", 3), "rate": ("number", 0.5), "on": ("boolean", True), "free": (None, None),
     }  # fmt: skip
-    check = Draft202012Validator(known["über"] | {"components": told["components"]})
-    assert check.is_valid({"workflow": "über", "params": {"n": 4}, "reuse": True})
-    assert not check.is_valid({"workflow": "über", "params": {"n": "four"}})
-    assert not check.is_valid({"workflow": "über", "params": {"other": 1}})
+    check = Draft202012Validator(schema | {"components": told["components"]})
+    for params, good in (
+        ({"n": 4, "rate": 1, "on": False, "free": "["}, True),
+        ({"n": 4.0}, True),  # to JSON Schema an integer
+        ({"n": 4.5}, False),
+        ({"n": "four"}, False),
+        ({"n": "4"}, False),
+        ({"n": True}, False),
+        ({"rate": "0.5"}, False),
+        ({"on": "true"}, False),
+        ({"other": 1}, False),
+    ):
+        for name in ("über", "über.yaml"):
+            body = {"workflow": name, "params": params, "dry_run": True}
+            sent = {"method": "POST", "body": json.dumps(body), "headers": {"Content-Type": "application/json"}}
+            answer = await jp_fetch("cc", "api", "runs", **sent, raise_error=False)
+            assert (check.is_valid(body), answer.code) == (good, 200 if good else 422), (body, answer.body)
+    assert check.is_valid({"workflow": "same", "params": {"s": 1}}) and check.is_valid({"workflow": "broken"})
 
 
 def test_openapi_tells_the_headers_that_are_read(server):

@@ -31,15 +31,15 @@ from cc_notebook.state import ALIVE
 @AS_JSON
 def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: bool, **options: Any) -> None:
     """Run the workflow FILE (or a known workflow's name) and show it live."""
+    from cc_notebook.options import select, typed, with_params
     from cc_notebook.workflow import Workflow
 
     if not dry_run:
         process.ahead()
     flow = Workflow(filename=file_of(file))
-    values = dict(pair(text) for text in params)
+    values = typed(flow.model(), dict(pair(text) for text in params))
     picture, only = options.pop("picture"), options.pop("only") or None
     if dry_run:
-        from cc_notebook.options import select, with_params
         from cc_notebook.views import table
 
         model = select(with_params(flow.model(), values), options["from_"], only)

@@ -26,27 +26,16 @@ PAGES = "/cc(?:/|/(?:workflows|runs)/[^/]+(?:/view)?)?"  # `view`: without the f
 POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'"
 
 
-class DocsHandler(JupyterHandler):
-    """GET `cc/docs`: OpenAPI shown by Swagger UI, from files that are installed here; nothing comes from elsewhere."""
-
-    auth_resource = "cc_jupyter"
-
-    @web.authenticated
-    @authorized
-    def get(self) -> None:
-        """Show the page."""
-        self.finish((HERE / "docs.html").read_bytes())
-
-
 class PageHandler(JupyterHandler):
     """GET `cc/` and what is below it for people: one page, whose own scripts show what its address names."""
 
     auth_resource = "cc_jupyter"
+    page, policy = "page.html", POLICY
 
     @property
     def content_security_policy(self) -> str:
         """Nothing but this server's files, and no script in a page's text."""
-        return f"{super().content_security_policy}; {POLICY}"
+        return f"{super().content_security_policy}; {self.policy}"
 
     @web.authenticated
     @authorized
@@ -54,8 +43,14 @@ class PageHandler(JupyterHandler):
         """Show the page, in the colours that `?theme=` names, else in those that the browser prefers."""
         told = {"base": f"{self.base_url}cc/", "symbols": SYMBOLS, "theme": self.get_query_argument("theme", "")}
         told["cookie"] = str(bool(self.xsrf_token))  # its use sets the cookie that the page's scripts read
-        page = (HERE / "page.html").read_text(encoding="utf-8")
+        page = (HERE / self.page).read_text(encoding="utf-8")
         self.finish(re.sub("@([a-z]+)@", lambda name: escape(told[name[1]]), page))
+
+
+class DocsHandler(PageHandler):
+    """GET `cc/docs`: OpenAPI shown by Swagger UI, from files that are installed here; nothing comes from elsewhere."""
+
+    page, policy = "docs.html", ""  # it has a script in its text
 
 
 class CCExtension(ExtensionApp):

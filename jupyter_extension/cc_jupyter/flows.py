@@ -5,6 +5,7 @@ import hashlib
 import secrets
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,28 +26,28 @@ _editing = threading.Lock()  # between the look at a file's ETag and the change
 
 def path_of(name: str, root: Path) -> Path:
     """The file of a known workflow, by its name, or by its path below the root where two have the same name."""
-    words = {path: {path.stem, _told(path, root)["path"]} for _, path in store.entries().values() if path.exists()}
-    nearest(name, sorted(word for own in words.values() for word in own if word), "there is no workflow")
-    found = sorted(path for path, own in words.items() if name in own)
+    there = _known(root)
+    nearest(name, sorted({word for own in there.values() for word in own.values() if word}), "there is no workflow")
+    found = sorted(path for path, own in there.items() if name in own.values())
     if len(found) > 1:
-        paths = " or ".join(_told(path, root)["path"] or "one elsewhere" for path in found)
+        paths = " or ".join(there[path]["path"] or "one elsewhere" for path in found)
         raise Refusal(409, f"there are {len(found)} workflows '{name}'", f"name its path in the place of it: {paths}")
     return found[0]
 
 
 def known(ask: Ask) -> Any:
     """List the known workflows."""
-    return {"workflows": [_told(path, ask.root) for _, path in sorted(store.entries().values()) if path.exists()]}
+    return {"workflows": list(_known(ask.root).values())}
 
 
-def params(root: Path) -> dict[str, dict[str, Any]]:
-    """The params, with their values, of each known workflow that can be read, by its name in a request."""
-    found, there = dict[str, dict[str, Any]](), [path for _, path in sorted(store.entries().values()) if path.exists()]
-    for path in there:
-        word = path.stem if [it.stem for it in there].count(path.stem) == 1 else _told(path, root)["path"]
+def params(root: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The params, with their values, of each known workflow that can be read, by the words that name it alone."""
+    there, found = _known(root), dict[tuple[str, ...], dict[str, Any]]()
+    count = Counter(word for own in there.values() for word in own.values())
+    for path, own in there.items():
         with suppress(CCError, OSError):
-            found |= {word: Workflow(filename=path).model().params} if word else {}
-    return found
+            found[tuple(it for it in own.values() if it and count[it] == 1)] = Workflow(filename=path).model().params
+    return {words: own for words, own in found.items() if words}
 
 
 def create(ask: Ask, body: models.NewWorkflow | models.File | None = None, name: str = "") -> Reply:
@@ -201,6 +202,10 @@ def validate(ask: Ask, name: str) -> Any:
 def attachment(name: str) -> dict[str, str]:
     """The header by which a browser saves an answer and does not show it."""
     return {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}"}
+
+
+def _known(root: Path) -> dict[Path, dict[str, Any]]:
+    return {path: _told(path, root) for _, path in sorted(store.entries().values()) if path.exists()}
 
 
 def _told(path: Path, root: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 RunState = Literal["running", "paused", "cancelling", "done", "failed", "cancelled"]
 Wait = Annotated[float, Field(ge=0, le=60, description="How many seconds the answer may wait for the run.")]
 Count = Annotated[int, Field(ge=0)]
-Past = Annotated[int, Field(ge=0)] | None  # an event; none: now
+Past = Count | None  # an event; none: now
 Byte = Annotated[int, Field(ge=-(1 << 62), lt=1 << 62)]  # of a file; negative: from its end
 Bytes = Annotated[int, Field(ge=0, le=1 << 24)]
 Limit = Annotated[int, Field(ge=1, le=1000)]

@@ -75,9 +75,8 @@ async def start(ask: Ask, body: Start, wait: Wait = 0) -> Reply:
     if wait:
         async with Follower.of(run) as follower:
             await follower.past_soon(10**9, wait)
-    answer = await in_thread(_told, ask, run)
     status = (200 if run.refresh().ended else 202) if wait else 201 if made else 200
-    return Reply(answer, status=status, at=run.id)
+    return Reply(await in_thread(_told, ask, run), status=status, at=run.id)
 
 
 async def start_named(ask: Ask, name: str, wait: Wait = 0) -> Reply:

@@ -1,6 +1,7 @@
 """The table of the service: every route. The server's handlers and OpenAPI are both made from it."""
 
 import inspect
+from collections.abc import Sequence
 from http.client import responses
 from itertools import groupby
 from typing import Any, Literal
@@ -27,6 +28,7 @@ ORDER = {"dependencies": list[str]}
 TOLD = {"events": list[Event], "seq": int, "ended": bool}
 ERROR = dict.fromkeys(("code", "place", "message", "hint"), str)
 HEADERS = ("If-Match", "Idempotency-Key", "Last-Event-ID")  # a route that reads one says so in its description
+LOGIN = {"type": "apiKey", "in": "header", "name": "Authorization"}
 _REF = "#/components/schemas/{model}"
 SUMMARY = dict.fromkeys(("run", "workflow", "reason", "note"), str) | {"state": models.RunState, "seq": int}
 SUMMARY |= {"progress": float, "counts": dict[str, int], "hosts": dict[str, dict[str, str]]}
@@ -99,26 +101,26 @@ def handlers() -> list[tuple[str, Any]]:
     return [*found, (f"/{API}(?:/.*)?", handler(()))]
 
 
-def document(known: dict[str, Any_]) -> dict[str, Any]:
+def document(known: dict[tuple[str, ...], Any_]) -> dict[str, Any]:
     """OpenAPI 3.1 from the table, the models and the workflows' params: nothing in it is written a second time."""
     schemas: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
     taken = paths["/runs"]["post"]["requestBody"]["content"][JSON]
-    schemas |= (typed := {job_folder(word): _start_of(word, own, taken["schema"]) for word, own in known.items()})
-    taken["schema"] = {"anyOf": [*({"$ref": _REF.format(model=name)} for name in typed), taken["schema"]]}
+    schemas |= (typed := {job_folder(own[0]): _start_of(own, it, taken["schema"]) for own, it in known.items()})
+    other = {"not": {"properties": {"workflow": {"enum": [word for own in known for word in own]}}}} if known else {}
+    taken["schema"] = {"anyOf": [*({"$ref": _REF.format(model=name)} for name in typed), taken["schema"] | other]}
     head = {"openapi": "3.1.0", "info": {"title": "cc-notebook", "version": __version__}, "servers": [{"url": "."}]}
-    login = {"token": {"type": "apiKey", "in": "header", "name": "Authorization"}}
-    parts = {"components": {"schemas": schemas, "securitySchemes": login}}
-    return head | {"security": [{"token": []}], "paths": paths} | parts
+    parts = {"schemas": schemas, "securitySchemes": {"token": LOGIN}}
+    return head | {"security": [{"token": []}], "paths": paths, "components": parts}
 
 
-def _start_of(word: str, own: Any_, start: Any_) -> Any_:
+def _start_of(words: Sequence[str], own: Any_, start: Any_) -> Any_:
     """The schema of what starts one workflow: each param has the type of its value, which is the default."""
     own = {key: TypeAdapter(Any if it is None else type(it)).json_schema() | {"default": it} for key, it in own.items()}
-    own = {"workflow": {"const": word}, "params": {"type": "object", "properties": own, "additionalProperties": False}}
-    return {**start, "title": word, "properties": start["properties"] | own}
+    own = {"workflow": {"enum": words}, "params": {"type": "object", "properties": own, "additionalProperties": False}}
+    return {**start, "title": words[0], "properties": start["properties"] | own}
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -133,9 +135,8 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     found |= {"operationId": f"{route.method.lower()}_{module}_{route.work.__name__}"}
     model = route.arguments.model_json_schema(ref_template=_REF)
     own = model.get("properties", {}).items()
-    known = [{"name": name, "schema": schema} for name, schema in own if name != "body"]
-    for it in known:
-        it |= {"in": "path" if it["name"] in route.names else "query", "required": it["name"] in route.names}
+    asked = [({"name": it, "schema": schema}, it in route.names) for it, schema in own if it != "body"]
+    known = [it | {"in": "path" if named else "query", "required": named} for it, named in asked]
     known += [{"name": it, "in": "header", "schema": {"type": "string"}} for it in HEADERS if f"`{it}`" in text]
     found |= {"parameters": known, "responses": good | {"default": failed}}
     body = route.known.get("body")
