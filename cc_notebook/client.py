@@ -54,7 +54,7 @@ class RESTWorkflow:
     def upload_workflow(self, filename: str | Path, name: str | None = None) -> dict[str, Any]:
         """Give the server a YAML file with the scripts that it names, or an archive. Nothing runs by that."""
         path = Path(filename).expanduser()
-        data = _packed(path) if path.suffix in (".yaml", ".yml") else path.read_bytes()
+        data = path.read_bytes() if path.is_file() and path.suffix not in (".yaml", ".yml") else _packed(path)
         headers, params = {"Content-Type": "application/zip"}, {"name": name} if name else {}
         return self._json("POST", "workflows", data=data, headers=headers, params=params)
 

@@ -505,7 +505,7 @@ def test_downloads_are_named_by_the_workflow(server, page):
     page.goto(pages(server) + "workflows/two%2Ftwice.yaml")
     page.get_by_text("no run yet").wait_for()
     assert not page.get_by_role("button", name="Download with state").is_visible()
-    assert "-o twice.yaml " in codes(page)["Download YAML"]["curl"]
+    assert "-fo twice.yaml " in codes(page)["Download YAML"]["curl"]
     server("POST", "runs?wait=30", 200, json={"workflow": "two/twice.yaml"})
     page.reload()
     for name, ending in (("Download YAML", "yaml"), ("Download with state", "zip")):

@@ -244,7 +244,9 @@ def test_the_articles_figure_12(service, folder):
     service(*call, "add", "--name=demo", "--job=c", "exec=exit 3")
     assert "c failed" in service(*call, "run", "--name=demo", code=1)
     assert "nobody" in service(*call, "run", "--name=nobody", code=2)
-    assert "KEY=VALUE" in service(*call, "add", "--name=demo", "missing.yaml", code=2)
+    for missing in ("missing.yaml", "missing.zip"):
+        assert f"{missing} cannot be read: No such file" in service(*call, "add", "--name=demo", missing, code=2)
+    assert "KEY=VALUE" in service(*call, "add", "--name=demo", "--job=d", "exec", code=2)
     assert "did you mean" in service(*call, "list", "--name=demos", code=2)
 
 

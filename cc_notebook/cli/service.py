@@ -90,7 +90,7 @@ def service() -> None:
 def add(name: str | None, job: str | None, args: Sequence[str]) -> None:
     """Upload the workflow FILENAME (YAML with its scripts, or an archive), or add or change a job."""
     rest = RESTWorkflow.of_service()
-    if len(args) == 1 and not job and os.path.exists(args[0]):
+    if len(args) == 1 and not job and (os.path.exists(args[0]) or "=" not in args[0]):
         click.echo(clean(f"{rest.upload_workflow(args[0], name)['name']}: uploaded"))
         return
     given, flow = dict(map(attribute, args)), name or "workflow"

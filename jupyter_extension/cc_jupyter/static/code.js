@@ -17,11 +17,11 @@ const setting = ([key, value]) => `${key}=${typeof value === "string" ? value : 
 const rest = (call) => `from cc_notebook.client import RESTWorkflow\n\n${call}`;
 
 // A request as code; `more` has kinds that say it shorter. It may send a `body` as JSON or a `file` of a media type, and
-// keep the answer as the file `into`.
+// keep the answer as the file `into`, which no error may overwrite.
 export function requestCode(method, parts, { query, body, type, file, into } = {}, more = {}) {
   const url = at(parts, query).href, kind = body ? "application/json" : type, path = (name) => `Path(${python(name)})`;
   const data = [...(kind ? ["-H", `Content-Type: ${kind}`] : []), ...(body ? ["-d", JSON.stringify(body)] : []),
-    ...(file ? ["--data-binary", `@${file}`] : []), ...(into ? ["-o", into] : [])];
+    ...(file ? ["--data-binary", `@${file}`] : []), ...(into ? ["-fo", into] : [])];
   const sent = body ? `json=${python(body)}, ` : file ? `data=${path(file)}.read_bytes(), ` : "";
   const Python = `import os\n${file || into ? "from pathlib import Path\n" : ""}\nimport requests\n\n` +
     `headers = {"Authorization": "token " + os.environ["TOKEN"]${kind ? `, "Content-Type": ${python(kind)}` : ""}}\n` +
