@@ -126,10 +126,10 @@ class RESTWorkflow:
 
 def _servers() -> Iterator[tuple[str, str]]:
     """The URL and token of each running Jupyter server of this user, by the files that they leave."""
-    from jupyter_server.serverapp import list_running_servers
-
     if found := serving.running():
         yield found["url"], Path(found["token_file"]).read_text()
+    from jupyter_server.serverapp import list_running_servers  # two seconds, only where our own service does not run
+
     for server in list_running_servers():
         yield server["url"], server["token"]
 

@@ -22,6 +22,8 @@ from test_house import EXAMPLE, README
 
 from cc_notebook import Workflow, client, serving
 
+FOUND = """import sys; from cc_notebook.client import RESTWorkflow
+assert RESTWorkflow().list_workflows() == [] and "jupyter_server" not in sys.modules"""
 SCRIPT = '#!/bin/sh\nprintf \'%s\' "$1" > "$OPENED"\n'
 
 
@@ -73,6 +75,7 @@ def test_it_starts_tells_where_it_is_and_stops(service, folder):
     assert told["running"] and told["url"] == f"http://127.0.0.1:{service.port}" and told["root"] == str(folder)
     assert ask(told, "/cc/api/version").ok and ask(told, "/cc/api/version", "wrong").status_code == 403
     assert requests.get(told["url"], timeout=9).url.startswith(f"{told['url']}/login?next=%2Fcc")
+    subprocess.run([sys.executable, "-c", FOUND], check=True, timeout=60)  # a program finds it without loading a server
     assert told["url"] in service("start", "--port", free_port()) and serving.running()["pid"] == told["pid"]
     service("stop")
     with pytest.raises(requests.ConnectionError):
