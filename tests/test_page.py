@@ -517,6 +517,31 @@ def test_downloads_are_named_by_the_workflow(server, page):
 
 
 @BELOW
+def test_what_is_copied_works(server, page, tmp_path):
+    """The texts of a workflow's actions run as they are, and ask the same of the server each time."""
+    upload(page, server, "copied", {"a": {"exec": "true"}})
+    page.locator(".node").first.wait_for()
+    told, ran = codes(page), 0
+    page.goto(pages(server))  # what is gone in the end is asked for no more
+    environment = server.environment | {"TOKEN": server.token}
+    for name in ("Run", "Dry run", "Download", "Download YAML", "Delete"):
+        for kind, text in told[name].items():
+            command = text.replace("jupyter cc", f"{sys.executable} -m cc_notebook.cli") + " --fail" * (kind == "curl")
+            words = {"Python": [sys.executable, "-c", text]}.get(kind, ["sh", "-c", command])
+            if kind == "YAML" or (name == "Delete" and kind != "curl"):
+                continue
+            done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, (name, kind, text, done.stdout + done.stderr)
+            ran += 1
+            if into := [tmp_path / found for found in ("copied.zip", "copied.yaml") if (tmp_path / found).exists()]:
+                assert into.pop().stat().st_size and name.startswith("Download")
+                [path.unlink() for path in tmp_path.iterdir()]
+    assert ran == 11 and server.plain("GET", "workflows/copied").status_code == 404
+    done = subprocess.run(["sh", "-c", told["Download YAML"]["curl"]], env=environment, cwd=tmp_path, timeout=60)
+    assert done.returncode == 22 and not (tmp_path / "copied.yaml").exists()  # an error is no workflow
+
+
+@BELOW
 def test_a_page_of_a_removed_run_says_so(server, page):
     """A run is removed while its page is open: that says so, and asks for it no more."""
     server("POST", "workflows", 201, json={"name": "gone", "workflow": {"nodes": {"a": {"exec": "true"}}}})
