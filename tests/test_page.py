@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("pytest_jupyter", reason="needs the test extra: pip install -e '.[test]'")
 import requests
 from conftest import until
+from playwright.sync_api import expect
 from sshd import listens
 from test_house import README
 from test_service import PAGES, Server
@@ -358,7 +359,7 @@ def test_the_editor_tells_every_error_at_its_line(server, page):
     press(page, "Apply")
     page.get_by_text("changed elsewhere: reload").wait_for()
     press(page, "Reload")
-    page.wait_for_function("document.querySelector('.text textarea').value.includes('d:')")
+    expect(text).to_have_value(re.compile("d:"))
 
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
