@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -44,8 +45,11 @@ def start(folder: Path) -> None:
 
 
 def told() -> Path:
-    """The run's folder, in an engine that was started before there was one; it ends here if it is not needed."""
+    """The run's folder, in its engine: its argument, or told by who started it ahead; if not needed it ends here."""
     import_module("cc_notebook.hosts.local")  # of which most runs have need
+    gc.freeze()  # what is loaded stays: nobody is to look for garbage in it again and again
+    if sys.argv[1:]:
+        return Path(sys.argv[1])
     folder = Path(sys.stdin.read() or sys.exit())
     with _log(folder) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())

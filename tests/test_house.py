@@ -27,14 +27,14 @@ ROOMS = {
         "hosts.mirror hosts.seen hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (263, "conformance"),
-    "the core": (3192, "every module that no other room has"),
+    "the core": (3196, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 130 for warm: forks in the place of starts save each notebook and its kernel a second and a half
     "faces": (2189, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),
     "loops and conditions": (553, "growth loops expressions references reuse adding"),
     "widget and client": (787, "widget magics client serving showing"),
 }
-EXTENSION_BUDGET = 999
+EXTENSION_BUDGET = 1001
 OTHER_BUDGET = 1865  # our own JavaScript, shell and YAML, without blank lines and comments
 MODULE, FUNCTION, MEDIAN = 200, 60, 10  # code lines; lines; lines
 

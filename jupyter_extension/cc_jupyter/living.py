@@ -4,6 +4,7 @@ It looks in threads, and no error in it ends the server. It decides nothing abou
 """
 
 import asyncio
+import gc
 from datetime import UTC, datetime
 from functools import partial
 from logging import Logger
@@ -36,6 +37,7 @@ def works() -> bool:
 async def live(settings: dict[str, Any], log: Logger) -> None:
     """Resume what may be resumed, then mark activity again and again while a run works, and not longer."""
     work: Any = partial(resume, log)
+    gc.freeze()  # what is loaded stays: each look for garbage among it held up every answer for a tenth of a second
     while True:
         try:
             if await in_thread(work):
