@@ -128,7 +128,7 @@ def test_a_server_that_goes_away(folder, server, gone, told, every):
         process.send_signal(gone)
     else:
         kernels(url, "DELETE", "/" + kernels(url)[0]["id"])
-    assert run.wait(45).state == "failed"
+    assert run.wait(90).state == "failed"
     assert run.status("a")["reason"].startswith(f"cell 2: DeadKernel: {told.format(url)}"), run.status("a")["reason"]
     if gone != signal.SIGKILL:
         process.send_signal(signal.SIGCONT)
