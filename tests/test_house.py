@@ -27,7 +27,7 @@ ROOMS = {
         "hosts.mirror hosts.seen hosts.check hosts.known hosts.parts attach cli.hosts queues transports",
     ),
     "conformance suite": (263, "conformance"),
-    "the core": (3196, "every module that no other room has"),
+    "the core": (3197, "every module that no other room has"),
     # 130 of the faces are for gateway, since jupyter-server's own client burns a processor and misses a kernel's death,
     # and 130 for warm: forks in the place of starts save each notebook and its kernel a second and a half
     "faces": (2189, "workflow job functions notebook warm gateway labels views cli templates keeping draft starting"),

@@ -107,7 +107,8 @@ def show_log(log: str, results: Path | None, name: str) -> None:
 def piece(log: Path, start: int, limit: int) -> bytes:
     """Up to `limit` bytes of a log from byte `start`, from the end if that is negative; none where there is no log."""
     with suppress(FileNotFoundError), open(log, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size + start) if start < 0 else start)
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size + start) if start < 0 else min(start, size))
         return file.read(limit)
     return b""
 

@@ -173,7 +173,7 @@ def graph(run: str, ending: Literal["svg", "json"], members: bool = False, open:
     if ending == "svg":
         return Reply(picture.svg(flow.drawn(members or open.split("\n")), view), media="image/svg+xml")
     nodes = []
-    for row in table.rows(found, members=True):
+    for row in (row for row in table.rows(found, members=True) if row.name in flow.jobs):  # then, with `seq`
         own = flow.jobs[row.name]
         more = {"group": flow.group.get(row.name), "loop": bool(own.foreach or own.repeat)}
         nodes.append(asdict(row) | more | {"members": len(flow.members.get(row.name, ()))})
