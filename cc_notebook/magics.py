@@ -39,7 +39,8 @@ def load_ipython_extension(shell: Any) -> None:
             else:
                 raise InputError("write %%cc job NAME, and the job below it; a single line is %cc COMMAND")
         except (CCError, ValueError, click.ClickException) as error:
-            raise UsageError(getattr(error, "format_message", error.__str__)()) from None
+            told = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            raise UsageError(told) from None
 
     shell.register_magic_function(cc, "line_cell", "cc")
 

@@ -19,8 +19,6 @@ _ahead: list[subprocess.Popen[bytes]] = []  # an engine that loads, and then wai
 
 def ahead() -> None:
     """Start an engine whose run is still to be made: it loads while the workflow is read; see `start`."""
-    if _ahead:
-        return
     with suppress(OSError):  # then it is started later
         _ahead.append(_spawn(subprocess.PIPE, subprocess.DEVNULL))
 

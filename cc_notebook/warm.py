@@ -56,8 +56,10 @@ def _hand_over(line: socket.socket, module: str, words: Sequence[str]) -> None:
     text = json.dumps(given).encode()
     line.settimeout(PATIENCE)
     folder = os.open(HERE, os.O_RDONLY)
-    line.connect_ex(f"/proc/self/fd/{folder}/warm.{module}")  # the folder's own name may be too long for a socket
-    os.close(folder)
+    try:
+        line.connect(f"/proc/self/fd/{folder}/warm.{module}")  # the folder's own name may be too long for a socket
+    finally:
+        os.close(folder)
     socket.send_fds(line, [len(text).to_bytes(4)], [0, 1, 2])
     line.sendall(text)
 

@@ -761,7 +761,7 @@ def test_a_run_from_its_start_to_its_removal(server):
         server("GET", f"{job}/log?start=2&limit=9").text == "cloudmesh"
         and server("GET", f"{job}/log?start=-2").text == "7\n"
     )
-    assert server("GET", f"{job}/log?start=99").text == ""
+    assert server("GET", f"{job}/log?start=99").text == server("GET", f"{job}/log?start={1 << 60}").text == ""
     server("GET", f"{job}/log?attempt=2", 422)
     assert "<svg" in server("GET", f"runs/{run}/graph.svg").text
     page = server("GET", f"runs/{run}/report")
@@ -863,6 +863,8 @@ def test_a_run_is_steered(server):
         .endswith("/jobs/more")
     )
     server("POST", f"{run}/jobs", 409, json={"name": "late", "before": "a", "exec": "true"})
+    assert "more" in {node["name"] for node in server("GET", f"{run}/graph.json", 200).json()["nodes"]}
+    assert "more" not in {node["name"] for node in server("GET", f"{run}/graph.json?seq=1", 200).json()["nodes"]}
     assert server("POST", f"{run}/resume", 200, json={}).json()["state"] == "running"
     here = {"host": "local", "run": answer["run"], "seen": "", "trouble": "", "told": ""}
     assert [host for host in server("GET", "hosts").json()["hosts"] if host["run"] == answer["run"]] == [here]

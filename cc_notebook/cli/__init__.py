@@ -13,7 +13,7 @@ from cc_notebook import process
 def main() -> None:
     """Do what the command line says. For `run` an engine begins to load first, so that it is there when needed."""
     gc.set_threshold(100_000)  # to look for garbage among what was just read takes a fifth of the reading's time
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] == ["run"] and "--dry-run" not in sys.argv:
         process.ahead()
     from cc_notebook.cli import commands
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cc_notebook import process, runs, store
+from cc_notebook import runs, store
 from cc_notebook.cli.group import AS_JSON, file_of, main, pair
 from cc_notebook.errors import InputError, UnavailableError, clean
 from cc_notebook.state import ALIVE
@@ -34,8 +34,6 @@ def run(file: str, dry_run: bool, detach: bool, params: Sequence[str], as_json: 
     from cc_notebook.options import select, typed, with_params
     from cc_notebook.workflow import Workflow
 
-    if not dry_run:
-        process.ahead()
     flow = Workflow(filename=file_of(file))
     values = typed(flow.model(), dict(pair(text) for text in params))
     picture, only = options.pop("picture"), options.pop("only") or None

@@ -9,13 +9,10 @@ import shlex
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
-
-import psutil
 
 from cc_notebook.errors import UnavailableError
 from cc_notebook.hosts.transport import Result, Transport
@@ -93,8 +90,12 @@ def _command(which: str, host: Host, folder: str, address: str = "", needed: Cal
     ways = {name: _argv(getattr(host, name), folder) for name in ("before", "after") if getattr(host, name)}
     if not (argv := ways.get(which)):
         return ""
-    while _at_work(ways.values()) and needed():
-        time.sleep(SOON)
+    import psutil  # of no use where there is no way to open
+
+    from cc_notebook.hosts import procs
+
+    while (others := procs.running(list(ways.values()))) and needed():
+        psutil.wait_procs(others, SOON)
     env, none = {**os.environ, "CC_ADDRESS": address}, subprocess.DEVNULL
     with tempfile.TemporaryFile() as out:  # no pipe: what it leaves running in the background would hold that open
         child = subprocess.Popen(argv, cwd=folder, env=env, stdin=none, stdout=out, stderr=out, start_new_session=True)
@@ -117,9 +118,3 @@ def _argv(words: Sequence[object], folder: str) -> list[str]:
     beside = Path(folder, str(words[0]))
     own = [str(beside) if beside.is_file() else str(words[0]), *map(str, words[1:])]
     return ["timeout", f"--kill-after={GRACE:g}", f"{LIMIT:g}", *own]
-
-
-def _at_work(ways: Collection[list[str]]) -> bool:
-    """Has the user one of these commands under way, whoever began it?"""
-    living = psutil.process_iter(["cmdline", "uids"])
-    return any(it.info["cmdline"] in ways and it.info["uids"].real == os.getuid() for it in living)

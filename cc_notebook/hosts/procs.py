@@ -44,6 +44,12 @@ def members(attempts: Iterable[tuple[str, Claim | None]]) -> dict[str, list[psut
     return result
 
 
+def running(commands: Sequence[Sequence[str]]) -> Living:
+    """This user's processes that execute one of the commands, whoever began them."""
+    living = psutil.process_iter(["cmdline", "uids"])
+    return [it for it in living if it.info["cmdline"] in commands and it.info["uids"].real == os.getuid()]
+
+
 def _token(pid: int) -> str | None:
     """The token in the environment of a living process: '' if it has none, None if it is dead or a zombie."""
     with suppress(psutil.NoSuchProcess):

@@ -172,8 +172,8 @@ def graph(run: str, ending: Literal["svg", "json"], members: bool = False, open:
     flow = view.flow
     if ending == "svg":
         return Reply(picture.svg(flow.drawn(members or open.split("\n")), view), media="image/svg+xml")
-    nodes = []
-    for row in (row for row in table.rows(found, members=True) if row.name in flow.jobs):  # then, with `seq`
+    nodes, rows = [], table.rows(found, members=True)
+    for row in [row for row in rows if row.name in flow.jobs]:  # others joined after `seq`
         own = flow.jobs[row.name]
         more = {"group": flow.group.get(row.name), "loop": bool(own.foreach or own.repeat)}
         nodes.append(asdict(row) | more | {"members": len(flow.members.get(row.name, ()))})
